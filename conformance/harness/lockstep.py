@@ -1,0 +1,177 @@
+"""One program on two stacks: run both, see whether the runs can be compared, compare, confirm.
+
+The result is one of a closed set.  Only `Agree` and `Diverge` say something about the stacks; the others say why
+nothing can be said, and are counted apart, never as a pass:
+
+- a real-time run that was late (`timing.py`) is run again, a few times, then given up as `Late`;
+- a difference after an event that may fall on either side of a step by chance is `Unsteady`;
+- a difference that a second run on fresh worlds does not show again, with the same fingerprint, is `Flaky`;
+- `NotModelled`: one side says so itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from stack_under_test.contract.program import Program
+from stack_under_test.contract.target import Target, Traits
+from stack_under_test.contract.trace import Trace
+
+from .compare import DEFAULT, NotModelled, Policy, compare
+from .divergence import Divergence
+from .timing import LATE_NS, excess_ns, unsteady_from
+
+
+@runtime_checkable
+class Submits(Protocol):
+    """A target that runs elsewhere, so that something else can be done between `submit` and `collect`."""
+
+    def submit(self, program: Program) -> None: ...
+
+    def collect(self) -> Trace: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """No difference over the whole program."""
+
+    left: Trace = field(compare=False)
+    right: Trace = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Diverge:
+    """A confirmed difference, with the traces of the run that showed it first."""
+
+    divergence: Divergence
+    left: Trace = field(compare=False)
+    right: Trace = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """No difference up to `step`, which `side` does not model."""
+
+    step: int
+    side: str
+    reason: str
+    left: Trace = field(compare=False)
+    right: Trace = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """`side` took `excess` nanoseconds too long, each time; nothing was compared."""
+
+    side: str
+    excess: int
+    left: Trace = field(compare=False)
+    right: Trace = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsteady:
+    """There is a difference, but from `step` on, what belongs to which step is up to chance."""
+
+    step: int
+    divergence: Divergence
+    left: Trace = field(compare=False)
+    right: Trace = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaky:
+    """A difference that the confirming run showed otherwise (`second`), or not at all (None)."""
+
+    first: Divergence
+    second: Divergence | None
+    left: Trace = field(compare=False)
+    right: Trace = field(compare=False)
+
+
+Result = Agree | Diverge | Unsupported | Late | Unsteady | Flaky
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two targets, `left` the one that is right. `late_ns`: the margin of `timing.py`; `attempts`: runs before a
+    program counts as late; `confirm`: whether a difference is to be seen twice; `overlap`: run an in-process right side
+    while the left one, elsewhere, is running. `tally` counts what `policy` passes over."""
+
+    left: Target
+    right: Target
+    policy: Policy = DEFAULT
+    late_ns: int = LATE_NS
+    attempts: int = 3
+    confirm: bool = True
+    overlap: bool = True
+    tally: Counter[str] = field(default_factory=Counter, compare=False)
+
+    def run(self, program: Program) -> Result:
+        """Run and compare. Raises what a target raises when it cannot run at all (`Unavailable`)."""
+        result = self._once(program)
+        if not isinstance(result, Diverge) or not self.confirm:
+            return result
+        again = self._once(program, Counter())
+        if isinstance(again, Diverge):
+            if again.divergence.fingerprint == result.divergence.fingerprint:
+                return result
+            return Flaky(result.divergence, again.divergence, result.left, result.right)
+        if isinstance(again, Agree):
+            return Flaky(result.divergence, None, result.left, result.right)
+        return again
+
+    def _once(self, program: Program, tally: Counter[str] | None = None) -> Result:
+        traits = self.left.traits, self.right.traits
+        left, right = self._both(program, traits[1])
+        for attempt in range(self.attempts):
+            late = [
+                (side, excess)
+                for side, trace, trait in (("left", left, traits[0]), ("right", right, traits[1]))
+                if not trait.virtual_time and (excess := excess_ns(program, trace)) > self.late_ns
+            ]
+            if not late:
+                break
+            if attempt + 1 == self.attempts:
+                return Late(*late[0], left, right)
+            for side, _ in late:
+                if side == "left":
+                    left = self.left.run(program)
+                else:
+                    right = self.right.run(program)
+        found = compare(program, left, right, *traits, policy=self.policy, tally=self.tally if tally is None else tally)
+        if found is None:
+            return Agree(left, right)
+        if isinstance(found, NotModelled):
+            return Unsupported(found.step, found.side, found.reason, left, right)
+        unsteady = _unsteady(program, (left, right), traits)
+        if unsteady is not None and unsteady <= found.step:
+            return Unsteady(unsteady, found, left, right)
+        return Diverge(found, left, right)
+
+    def _both(self, program: Program, right: Traits) -> tuple[Trace, Trace]:
+        """Not at the same time when the right side's clock is the wall's: each would make the other late."""
+        if not (self.overlap and right.virtual_time and isinstance(self.left, Submits)):
+            return self.left.run(program), self.right.run(program)
+        self.left.submit(program)
+        try:
+            trace = self.right.run(program)
+        finally:
+            collected = self.left.collect()
+        return collected, trace
+
+
+def run_pair(program: Program, left: Target, right: Target, policy: Policy = DEFAULT) -> Result:
+    """One program on two targets; see `Pair.run`."""
+    return Pair(left, right, policy).run(program)
+
+
+def _unsteady(program: Program, traces: tuple[Trace, Trace], traits: tuple[Traits, Traits]) -> int | None:
+    """Judged by the side with virtual time; by both when neither has it; never when both have it."""
+    virtual = [trace for trace, trait in zip(traces, traits, strict=True) if trait.virtual_time]
+    if len(virtual) == 2:
+        return None
+    steps = [step for trace in virtual or traces if (step := unsteady_from(program, trace)) is not None]
+    return min(steps, default=None)

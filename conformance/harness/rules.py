@@ -1,0 +1,153 @@
+"""The one table of what is not compared literally: what, how it is made comparable, and why.
+
+Everything a stack shows is compared, except what stands in `RULES`.  The code that carries a rule out cites it by its
+name; a tolerance is a row too, and its number stands below the table.  A new exception begins with a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """`what` is not compared literally; `how` it is made comparable; `reason` why that loses no behaviour."""
+
+    what: str
+    how: str
+    reason: str
+
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "isn": Rule(
+            "initial sequence numbers, and with them every sequence number of the stack",
+            "shown relative to the stack's latest SYN on the flow; a SYN shows as the n-th number of its flow",
+            "RFC 9293 3.4.1 asks for unpredictable ones; that a retransmitted SYN repeats its number is still compared",
+        ),
+        "echoed-seq": Rule(
+            "the sequence number of a reset that copies a number from the wire",
+            "shown as the plain number when it is 0 or an acknowledgement number the program wrote without `iss`",
+            "RFC 9293 3.10.7.1 takes it from the segment; relative to a random number, it would differ for nothing",
+        ),
+        "ephemeral-port": Rule(
+            "ports between 32768 and 60999 (and those of a wider ip_local_port_range) that the program does not name",
+            "numbered per protocol by first appearance, in packets and socket addresses alike",
+            "the stack chooses them at random (RFC 6056); that one socket keeps one port is still compared",
+        ),
+        "descriptor": Rule(
+            "descriptors returned by calls, by socketpair and in control messages; bits in an fd_set",
+            "counted from the lowest descriptor a program gets on that target; dup2's and F_DUPFD's stay as named",
+            "what a worker holds open is not the program's; the lowest-free rule is still compared",
+        ),
+        "ip-ident": Rule(
+            "the identification field of IPv4 packets that the stack sends",
+            "not compared; echoes and quotations of the program's own packets are",
+            "any number is right that does not repeat too soon (RFC 6864)",
+        ),
+        "fragment-checksum": Rule(
+            "the checksum of a UDP datagram sent in fragments",
+            "not verified, since the fragments are compared one by one; their data are compared",
+            "it covers the datagram, and with it a port chosen at random",
+        ),
+        "flow-label": Rule("IPv6 flow labels", "not compared", "a hash with a random key (RFC 6437)"),
+        "checksum": Rule(
+            "checksums", "verified; a wrong or absent one is a difference", "they cover numbers chosen at random"
+        ),
+        "timestamp": Rule(
+            "TSval of the stack's segments",
+            "compared with the time since the flow's first: it must have advanced by as many milliseconds, give or "
+            "take TIMESTAMP_TOLERANCE_MS and the length of the step; otherwise it shows as `implausible`",
+            "the origin is random per flow (RFC 7323 5.4); the clock's rate is not",
+        ),
+        "timestamp-echo": Rule(
+            "TSecr, where the program's own TSval were relative to the stack's",
+            "shown as a number when the program wrote that number, else as `stack`",
+            "the number sent was the stack's own",
+        ),
+        "quoted": Rule(
+            "in a packet quoted by an ICMP error: acknowledgement number, TSecr, checksum, ephemeral port",
+            "as in the packets themselves; a checksum that cannot be verified since the quote is cut is not compared",
+            "they were computed from numbers the stack chose",
+        ),
+        "ping-ident": Rule(
+            "the identifier of an echo request sent by a ping socket",
+            "numbered by first appearance, unless the program names it",
+            "it is the socket's port, chosen by the stack",
+        ),
+        "hardware-address": Rule(
+            "Ethernet addresses of the stack's own and the peer's interface",
+            "shown as `stack` and `peer`, any other by number of first appearance, multicast as it is",
+            "the target gives them to the interface",
+        ),
+        "own-multicast": Rule(
+            "IPv6 router solicitations, neighbour solicitations for duplicate detection and MLD reports",
+            "dropped, in normalisation and not by timing",
+            "the interface sends them by itself when it comes up",
+        ),
+        "order": Rule(
+            "the order between packets, completions and signals of one step",
+            "packets in their order, then completions by step, then signals",
+            "they are observed through different files",
+        ),
+        "select-remaining": Rule(
+            "the time select leaves in its timeout", "zero or not", "it is what a clock says at that moment"
+        ),
+        "identity": Rule(
+            "SO_COOKIE, SO_NETNS_COOKIE, SO_INCOMING_CPU, SO_INCOMING_NAPI_ID; the process in SO_PEERCRED; device, "
+            "inode, owner and times of fstat",
+            "only their length is compared",
+            "they name an object or a place on one machine",
+        ),
+        "measured": Rule(
+            "times and rates in TCP_INFO, TCP_TIMESTAMP, SIOCGSTAMP and SCM_TIMESTAMP*",
+            "zeroed before the comparison",
+            "they are measurements of the machine",
+        ),
+        "event-time": Rule(
+            "when, within a step, a packet leaves or a call completes",
+            "compared only when both targets have virtual time, within EVENT_TOLERANCE_NS and an eighth of the delay",
+            "Linux's timer wheel rounds up by as much; in real time only the step itself is sure",
+        ),
+    }
+)
+
+TIMESTAMP_TOLERANCE_MS = 2
+"""One millisecond of rounding at each end."""
+
+READING_NS = 20_000_000
+"""How long a packet of a real-time target may lie on the link before it is read and stamped."""
+
+EVENT_TOLERANCE_NS = 8_000_000
+"""Two jiffies at 250 Hz: one of rounding when a timer is armed, one until the tick that runs it."""
+
+IDENTITY_OPTIONS = frozenset({(1, 57), (1, 71), (1, 49), (1, 56)})
+"""(level, option) of getsockopt whose value is an identity."""
+
+PEERCRED = (1, 17)
+TCP_INFO = (6, 11)
+TCP_TIMESTAMP = (6, 24)
+PEERNAME = (1, 28)
+
+TCP_INFO_MEASURED = ((8, 16), (44, 60), (68, 76), (92, 96), (104, 112), (148, 152), (160, 192))
+"""Octet ranges of `struct tcp_info`: rto, ato, last_*, rtt, rttvar, rcv_rtt, pacing rate, min_rtt, rates and times."""
+
+STAT_IDENTITY = ((0, 16), (28, 36), (72, 120))
+"""Octet ranges of x86-64's `struct stat`: device and inode, owner, times."""
+
+TIMESTAMP_MESSAGES = frozenset({(1, 29), (1, 35), (1, 37), (1, 63), (1, 64), (1, 65)})
+"""(level, type) of control messages that hold a time."""
+
+OWN_MULTICAST = frozenset({130, 131, 132, 133, 143})
+"""ICMPv6 types dropped wherever they go; a neighbour solicitation (135) only when its source is unspecified."""
+
+
+def zeroed(octets: bytes, ranges: tuple[tuple[int, int], ...]) -> bytes:
+    """The octets with these ranges, as far as they reach, set to zero."""
+    changed = bytearray(octets)
+    for start, end in ranges:
+        length = min(end, len(changed)) - start
+        if length > 0:
+            changed[start : start + length] = bytes(length)
+    return bytes(changed)

@@ -1,0 +1,107 @@
+"""Numbered programs on one pair of targets: count, report, shrink.
+
+One process's part of a campaign, without the process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from conformance.harness.lockstep import Agree, Diverge, Flaky, Late, Pair, Result, Unsteady, Unsupported
+from conformance.harness.record import Finding, finding
+from fuzz.classify import classify
+from fuzz.shrink import BUDGET, shrink
+from fuzz.totals import Totals
+from stack_under_test.contract.program import Program
+
+
+class Stopped(Exception):
+    """The campaign asked this hunt to stop; what was being done is to be forgotten."""
+
+
+class Listener(Protocol):
+    """Who hears of findings."""
+
+    def found(self, found: Finding) -> bool:
+        """A divergence as it was met; True when it is new and should be shrunk."""
+
+    def shrunk(self, found: Finding) -> None:
+        """The same divergence by a shorter program."""
+
+    def check(self) -> None:
+        """Called before every program; raises Stopped."""
+
+
+class Hunt:
+    """`program` gives a program by its number; `budget` is how many programs may be run to shrink one finding."""
+
+    def __init__(self, pair: Pair, program: Callable[[int], Program], listener: Listener, budget: int = BUDGET) -> None:
+        self._pair = pair
+        self._program = program
+        self._listener = listener
+        self._budget = budget
+        self._known: set[tuple[str, str]] = set()
+
+    def run(self, numbers: Iterable[int]) -> tuple[Totals, Counter[str]]:
+        """Run these programs; what was counted, and how often each fingerprint occurred. Raises Stopped."""
+        totals = Totals()
+        occurrences: Counter[str] = Counter()
+        for number in numbers:
+            self._listener.check()
+            program = self._program(number)
+            result = self._pair.run(program)
+            self._count(totals, program, result)
+            if isinstance(result, Diverge):
+                occurrences[result.divergence.fingerprint] += 1
+                self._report(number, program, result)
+            elif isinstance(result, Flaky):
+                self._report_flaky(number, program, result)
+        return totals, occurrences
+
+    def _count(self, totals: Totals, program: Program, result: Result) -> None:
+        totals.programs += 1
+        totals.steps += len(result.left.steps)
+        totals.reached(classify(program, result.left))
+        name = _NAMES[type(result)]
+        setattr(totals, name, getattr(totals, name) + 1)
+
+    def _report(self, number: int, program: Program, result: Diverge) -> None:
+        fingerprint = result.divergence.fingerprint
+        if ("diverge", fingerprint) in self._known:
+            return
+        self._known.add(("diverge", fingerprint))
+        if not self._listener.found(self._finding(number, program, result)):
+            return
+        short = shrink(program, self.fingerprint, fingerprint, self._budget)
+        again = self._pair.run(short)
+        if short != program and isinstance(again, Diverge) and again.divergence.fingerprint == fingerprint:
+            self._listener.shrunk(self._finding(number, short, again))
+
+    def fingerprint(self, program: Program) -> str | None:
+        """What `program` shows now, as shrinking asks. Raises Stopped."""
+        self._listener.check()
+        result = self._pair.run(program)
+        return result.divergence.fingerprint if isinstance(result, Diverge) else None
+
+    def _report_flaky(self, number: int, program: Program, result: Flaky) -> None:
+        key = ("flaky", result.first.fingerprint)
+        if key not in self._known:
+            self._known.add(key)
+            traces, traits = (result.left, result.right), (self._pair.left.traits, self._pair.right.traits)
+            self._listener.found(finding(program, result.first, traces, traits, status="flaky", number=number))
+
+    def _finding(self, number: int, program: Program, result: Diverge) -> Finding:
+        traces, traits = (result.left, result.right), (self._pair.left.traits, self._pair.right.traits)
+        return finding(program, result.divergence, traces, traits, number=number)
+
+
+_NAMES = {
+    Agree: "agree",
+    Diverge: "diverge",
+    Unsupported: "unsupported",
+    Late: "late",
+    Unsteady: "unsteady",
+    Flaky: "flaky",
+}

@@ -1,0 +1,48 @@
+"""What a campaign counts. Totals add up, go through JSON, and say the shares of the four classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from fuzz.classify import Reached
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of programs, but for `steps`; each program is in exactly one of agree ... unsteady."""
+
+    programs: int = 0
+    steps: int = 0
+    agree: int = 0
+    diverge: int = 0
+    unsupported: int = 0
+    late: int = 0
+    unsteady: int = 0
+    flaky: int = 0
+    lost: int = 0
+    established: int = 0
+    moved_data: int = 0
+    closed_in_order: int = 0
+    met_error: int = 0
+
+    def reached(self, reached: Reached) -> None:
+        for name, value in reached._asdict().items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def add(self, other: Totals) -> None:
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+
+    def shares(self) -> dict[str, float]:
+        """Class -> per cent of the programs that ran."""
+        ran = max(1, self.programs - self.lost)
+        return {name: round(100 * getattr(self, name) / ran, 1) for name in Reached._fields}
+
+    def as_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def from_json(counts: Mapping[str, int]) -> Totals:
+    """The inverse of `as_json`; names it does not know are passed over, missing ones are 0."""
+    return Totals(**{item.name: int(counts.get(item.name, 0)) for item in fields(Totals)})

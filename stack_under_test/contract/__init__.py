@@ -1,0 +1,1 @@
+"""The values that cross the seam between a program and a stack: calls, frames, outcomes, traces (standard library alone)."""

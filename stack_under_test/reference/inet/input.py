@@ -1,0 +1,183 @@
+"""IP input: what the link brings, and what this host sent to itself, checked and handed to a transport (`ip_input.c`).
+
+`receive` takes a packet from the link; `drain` takes what looped back, until nothing does.  A packet that is malformed,
+comes from an impossible source or is for somebody else is dropped in silence, as a host must (RFC 1122, 3.2.1); only bad
+options, reassembly that timed out, and a protocol nobody takes are answered.
+
+A packet that looped back carries the route it was sent with in Linux, so its addresses are not judged again.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from . import icmp_send
+from .header_options import Malformed, compile_received
+from .packet import Packet
+from .routing import (
+    ALL_HOSTS,
+    ANY,
+    LIMITED_BROADCAST,
+    LO,
+    TUN,
+    Device,
+    Kind,
+    address_type,
+    device_of,
+    fib_lookup,
+    is_local_multicast,
+)
+
+from .truesize import link_truesize
+
+if TYPE_CHECKING:
+    from ..net import Net
+
+_unpack = Struct("!BBHHHBBH4s4s").unpack_from
+IGMP = 2
+MSEC = 1_000_000
+
+
+def receive(net: Net, octets: bytes) -> None:
+    """`ip_rcv`: a packet from the link, and whatever follows from it inside this host."""
+    packet = _checked(octets)
+    if packet is not None:
+        kind = _kind_from_link(net, packet)
+        if kind is not None:
+            packet.kind = kind
+            _finish(net, packet)
+    if net.backlog:
+        drain(net)
+
+
+def drain(net: Net) -> None:
+    """Receive what looped back, and what that sends to this host in turn, until there is nothing."""
+    backlog = net.backlog
+    while backlog:
+        packet = _checked(backlog.popleft())
+        if packet is not None:
+            _looped(packet)
+            _finish(net, packet)
+
+
+def _checked(octets: bytes) -> Packet | None:
+    """`ip_rcv_core`: version, lengths and checksum (RFC 1122, 3.2.1.1 and 3.2.1.2); None when the packet is dropped."""
+    size = len(octets)
+    if size < 20:
+        return None
+    first, tos, total, _, _, ttl, protocol, _, source, destination = _unpack(octets)
+    if first != 0x45:
+        if first >> 4 != 4 or first & 15 < 5 or size < (first & 15) * 4:
+            return None
+        offset = (first & 15) * 4
+    else:
+        offset = 20
+    if int.from_bytes(octets[:offset], "big") % 0xFFFF or size < total or total < offset:
+        return None
+    if size == total:
+        return Packet(octets, offset, source, destination, protocol, tos, ttl, TUN, Kind.LOCAL)
+    packet = Packet(octets[:total], offset, source, destination, protocol, tos, ttl, TUN, Kind.LOCAL)
+    packet.truesize = link_truesize(size)
+    return packet
+
+
+def _kind_from_link(net: Net, packet: Packet) -> Kind | None:
+    """`ip_route_input_noref`: whose packet it is; None for martians, which are dropped at once (RFC 1812, 5.3.7)."""
+    source, destination = packet.source, packet.destination
+    first = destination[0]
+    if first & 0xF0 == 0xE0:
+        return Kind.MULTICAST if _multicast_is_ours(net, packet) else None
+    if source[0] & 0xF0 == 0xE0 or source == LIMITED_BROADCAST:
+        return None
+    if destination == LIMITED_BROADCAST or (source == ANY and destination == ANY):
+        return Kind.BROADCAST if source == ANY or _source_fits(net, source) else None
+    if ANY in (source, destination) or first == 127 or source[0] == 127:
+        return None
+    kind = address_type(destination)
+    if kind is Kind.UNICAST:
+        return kind
+    return kind if _source_fits(net, source) else None
+
+
+def _multicast_is_ours(net: Net, packet: Packet) -> bool:
+    """`ip_check_mc_rcu`, `ip_mc_validate_source`: the host is a member of all-hosts alone."""
+    source = packet.source
+    if packet.destination != ALL_HOSTS or source[0] & 0xF0 == 0xE0 or source == LIMITED_BROADCAST or source[0] == 127:
+        return False
+    if source == ANY:
+        return is_local_multicast(packet.destination) or packet.protocol == IGMP
+    return _source_fits(net, source)
+
+
+def _source_fits(net: Net, source: bytes) -> bool:
+    """`fib_validate_source`: not one of our own addresses; with rp_filter also one that a route leads to."""
+    if source in (LO.address, TUN.address):
+        return False
+    if not net.sysctl.rp_filter:
+        return True
+    found = fib_lookup(source)
+    return found is not None and found.kind is Kind.UNICAST
+
+
+def _looped(packet: Packet) -> None:
+    """Where a packet of our own comes in, and what its destination is to us."""
+    packet.looped = True
+    kind = address_type(packet.destination)
+    if kind in (Kind.BROADCAST, Kind.MULTICAST):
+        packet.kind = kind
+        packet.device = _looped_device(packet)
+        return
+    owner = device_of(packet.destination)
+    packet.device = LO if owner is None else owner
+
+
+def _looped_device(packet: Packet) -> Device:
+    return LO if packet.source[0] == 127 else TUN
+
+
+def _finish(net: Net, packet: Packet) -> None:
+    """`ip_rcv_finish`, `ip_local_deliver`: options even of packets for others, then reassembly and the transport."""
+    if packet.offset > 20 and not _options(net, packet):
+        return
+    if packet.kind is Kind.UNICAST:
+        return
+    octets = packet.octets
+    if octets[6] & 0x3F or octets[7]:
+        whole = net.fragments.add(packet)
+        if whole is None:
+            return
+        packet = whole
+    transport = net.protocols.get(packet.protocol)
+    if transport is None:
+        icmp_send.send(net, packet, 3, 2)
+        return
+    transport.receive(net, packet)
+
+
+def _options(net: Net, packet: Packet) -> bool:
+    """`ip_rcv_options`: False drops the packet. Source-routed ones are not taken (RFC 1122, 3.3.5; accept_source_route 0)."""
+    own = spec_destination(packet)
+    try:
+        options = compile_received(packet.octets[20 : packet.offset], own, net.now // MSEC)
+    except Malformed as malformed:
+        packet.options = malformed.options
+        _write_back(packet)
+        icmp_send.send(net, packet, 12, 0, malformed.pointer << 24)
+        return False
+    packet.options = options
+    _write_back(packet)
+    return not options.srr
+
+
+def _write_back(packet: Packet) -> None:
+    """Records are entered in the datagram itself; the header's checksum is left as it came."""
+    assert packet.options is not None
+    packet.octets = packet.octets[:20] + packet.options.data + packet.octets[packet.offset :]
+
+
+def spec_destination(packet: Packet) -> bytes:
+    """`fib_compute_spec_dst`: the address of ours that an answer comes from."""
+    if packet.kind is Kind.LOCAL:
+        return packet.destination
+    return packet.device.address

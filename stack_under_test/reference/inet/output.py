@@ -1,0 +1,172 @@
+"""IP output: a header in front of a transport's octets, fragments where needed, and out on the device or back in.
+
+`queue_xmit` (a socket's segment, `ip_queue_xmit`) and `unicast_reply` (an answer without a socket,
+`ip_send_unicast_reply`) are the fast paths of TCP.  `send` is the general way of everything else: `ip_append_data` and
+`ip_push_pending_frames` with the choices they take from the socket given as arguments.
+
+Identification values are a counter: they are no part of a comparison (RFC 6864 gives them no meaning in atomic datagrams).
+"""
+
+from __future__ import annotations
+
+import struct
+from errno import EHOSTUNREACH, EMSGSIZE
+from typing import TYPE_CHECKING
+
+from ...contract.abi import IP_PMTUDISC_DO, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
+from ..errors import Fail
+from .header_options import HeaderOptions, build, for_later_fragments
+from .routing import Kind, Route, Scope, dst_mtu, mtu_locked, route_output
+
+if TYPE_CHECKING:
+    from ..net import Net
+    from ..sock import Sock
+
+DF = 0x4000
+MF = 0x2000
+_HEADER = struct.Struct("!BBHHHBBH4s4s")
+_pack = _HEADER.pack
+MSEC = 1_000_000
+
+
+def header(first: int, tos: int, total: int, ident: int, flags: int, ttl: int, protocol: int, ends: bytes, data: bytes) -> bytes:
+    """The header with its checksum (RFC 791, section 3.1); `ends` are source and destination, `data` the options."""
+    total_sum = (first << 8) + tos + total + ident + flags + (ttl << 8) + protocol
+    total_sum += int.from_bytes(ends + data, "big")
+    check = 0xFFFF - (total_sum % 0xFFFF or 0xFFFF)
+    return _pack(first, tos, total, ident, flags, ttl, protocol, check, ends[:4], ends[4:]) + data
+
+
+def queue_xmit(sk: Sock, segment: bytes) -> int:
+    """`__ip_queue_xmit`: send a connected socket's segment, checksum and all done. Returns 0 or the errno."""
+    net = sk.net
+    route = sk.route
+    if route is None:
+        try:
+            scope = Scope.LINK if sk.dontroute else Scope.UNIVERSE
+            route = route_output(net, sk.daddr, sk.saddr, sk.bound_dev_if, scope, sk.transparent)
+        except Fail:
+            return EHOSTUNREACH
+        sk.route = route
+    pmtudisc = sk.pmtudisc
+    flags = DF if pmtudisc == IP_PMTUDISC_DO or (pmtudisc == IP_PMTUDISC_WANT and not mtu_locked(net, route.destination)) else 0
+    net.ident = ident = net.ident + 1 & 0xFFFF
+    ttl = sk.uc_ttl if sk.uc_ttl >= 0 else net.sysctl.ip_default_ttl
+    if sk.header_options is not None:
+        data = build(sk.header_options, route.source, net.now // MSEC)
+    else:
+        data = b""
+    size = 20 + len(data) + len(segment)
+    first = 0x45 + (len(data) >> 2)
+    # RFC 1071: the sum of 16-bit words is the number modulo 0xFFFF, so fields of any width are summed as they are.
+    total = (first << 8) + sk.tos + size + ident + flags + (ttl << 8) + sk.protocol
+    total += int.from_bytes(sk.saddr + sk.daddr + data, "big")
+    check = 0xFFFF - (total % 0xFFFF or 0xFFFF)
+    octets = _pack(first, sk.tos, size, ident, flags, ttl, sk.protocol, check, sk.saddr, sk.daddr) + data + segment
+    if size > 1500 or net.path_mtus:
+        mtu = dst_mtu(net, route) if pmtudisc < IP_PMTUDISC_PROBE else route.device.mtu
+        if size > mtu and not flags:
+            for fragment in fragments(octets, mtu):
+                transmit(net, route, fragment)
+            return 0
+        if size > mtu:
+            return EMSGSIZE
+    if route.local:
+        net.backlog.append(octets)
+    else:
+        net.outbox.append(octets)
+    return 0
+
+
+def unicast_reply(
+    net: Net, saddr: bytes, daddr: bytes, segment: bytes, tos: int = 0, ttl: int = 0, options: HeaderOptions | None = None
+) -> None:
+    """`ip_send_unicast_reply`: answer a packet no socket stands for (TCP's RST, the ACKs of SYN-RECV and TIME-WAIT).
+
+    `options` are the answer's, already echoed (`header_options.echo`). Nothing is sent where there is no route.
+    """
+    try:
+        route = route_output(net, daddr, saddr)
+    except Fail:
+        return
+    data = b"" if options is None else build(options, route.source, net.now // MSEC)
+    first = 0x45 + (len(data) >> 2)
+    size = 20 + len(data) + len(segment)
+    octets = header(first, tos, size, 0, DF, ttl or net.sysctl.ip_default_ttl, 6, saddr + daddr, data) + segment
+    transmit(net, route, octets)
+
+
+def send(
+    net: Net,
+    route: Route,
+    protocol: int,
+    payload: bytes,
+    *,
+    tos: int = 0,
+    ttl: int = 64,
+    df: bool = False,
+    mtu: int = 0,
+    options: HeaderOptions | None = None,
+    loop: bool = True,
+) -> int:
+    """`ip_push_pending_frames`: one datagram, in fragments when it is longer than `mtu` (0: the path's).
+
+    The caller has checked that it may be fragmented. `loop`: multicasts are heard by this host too (IP_MULTICAST_LOOP).
+    Returns the number of packets.
+    """
+    data = b"" if options is None else build(options, route.source, net.now // MSEC)
+    net.ident = ident = net.ident + 1 & 0xFFFF
+    size = 20 + len(data) + len(payload)
+    head = header(
+        0x45 + (len(data) >> 2), tos, size, ident, DF if df else 0, ttl, protocol, route.source + route.destination, data
+    )
+    octets = head + payload
+    mtu = mtu or dst_mtu(net, route)
+    if size <= mtu:
+        transmit(net, route, octets, loop)
+        return 1
+    count = 0
+    for fragment in fragments(octets, mtu):
+        transmit(net, route, fragment, loop)
+        count += 1
+    return count
+
+
+def fragments(octets: bytes, mtu: int) -> list[bytes]:
+    """`ip_do_fragment` (RFC 791, section 3.2): pieces of a multiple of eight octets, options as each may carry them."""
+    first, tos, _, ident, flags, ttl, protocol, _, source, destination = _HEADER.unpack_from(octets)
+    header_length = (first & 15) * 4
+    options = octets[20:header_length]
+    room = mtu - header_length & ~7
+    pieces = []
+    at = header_length
+    while at < len(octets):
+        end = min(at + room, len(octets)) if len(octets) - at > mtu - header_length else len(octets)
+        offset = at - header_length >> 3
+        more = MF if end < len(octets) else 0
+        size = header_length + end - at
+        pieces.append(
+            header(first, tos, size, ident, flags & DF | offset | more, ttl, protocol, source + destination, options)
+            + octets[at:end]
+        )
+        if offset == 0 and options:
+            options = for_later_fragments(options)
+        at = end
+    return pieces
+
+
+def transmit(net: Net, route: Route, octets: bytes, loop: bool = True) -> None:
+    """`dst_output`: to the link, back to this host, or both (`ip_mc_output`)."""
+    if route.kind in (Kind.LOCAL, Kind.UNICAST):
+        if route.local:
+            net.loop(octets)
+        else:
+            net.emit(octets)
+        return
+    on_loopback = route.device.index == 1
+    if route.local and not on_loopback and (route.kind is Kind.BROADCAST or loop):
+        net.loop(octets)
+    if on_loopback:
+        net.loop(octets)
+    elif route.kind is Kind.BROADCAST or octets[8]:
+        net.emit(octets)

@@ -1,0 +1,276 @@
+"""Where a packet goes: the two devices, the addresses on them, and the routes that follow (`net/ipv4/route.c`, `fib_*.c`).
+
+The world is fixed: `lo` with 127.0.0.1/8, one link with `STACK_IP`/24 and a default route over it without a gateway.  So
+the tables are a function, not a data structure, and a lookup's result can be kept for the life of the namespace.
+
+A path MTU learned from ICMP (RFC 1191) is an exception per destination; everything else about a route never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from errno import EINVAL, ENETUNREACH, ENODEV
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...contract.world import LINK_NAME, MTU, PREFIX, STACK_IP
+from ..errors import Fail
+
+if TYPE_CHECKING:
+    from ..net import Net
+    from ..sock import Sock
+
+ANY = bytes(4)
+LIMITED_BROADCAST = b"\xff\xff\xff\xff"
+LOOPBACK_ADDRESS = bytes((127, 0, 0, 1))
+ALL_HOSTS = bytes((224, 0, 0, 1))
+IP_MAX_MTU = 0xFFFF
+MIN_PMTU = 552
+"""`ip_rt_min_pmtu`: a smaller path MTU is not believed; such a path is used at this size without DF."""
+PMTU_EXPIRES = 600 * 1_000_000_000
+"""`ip_rt_mtu_expires`."""
+
+_MASK = 0xFFFF_FFFF << (32 - PREFIX) & 0xFFFF_FFFF
+_SUBNET = int.from_bytes(STACK_IP, "big") & _MASK
+LINK_BROADCAST = (_SUBNET | ~_MASK & 0xFFFF_FFFF).to_bytes(4, "big")
+_LOOPBACK_BROADCAST = bytes((127, 255, 255, 255))
+
+
+class Kind(IntEnum):
+    """`rtm_type`: what an address is to this host."""
+
+    UNICAST = 1
+    LOCAL = 2
+    BROADCAST = 3
+    MULTICAST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A network device; `address` is its only one."""
+
+    name: str
+    index: int
+    mtu: int
+    address: bytes
+    prefix: int
+    broadcast: bytes
+    flags: int
+
+
+LO = Device("lo", 1, 65536, LOOPBACK_ADDRESS, 8, ANY, 0x49)
+TUN = Device(LINK_NAME, 2, MTU, STACK_IP, PREFIX, ANY, 0x10D1)
+DEVICES = (LO, TUN)
+
+
+class Route(NamedTuple):
+    """`struct rtable` and the flow's resolved ends. `local`: the packet stays on this host (RTCF_LOCAL)."""
+
+    destination: bytes
+    source: bytes
+    device: Device
+    kind: Kind
+    local: bool
+
+
+class PathMtu(NamedTuple):
+    """`fib_nh_exception`: `locked` means DF is no longer set (the path is narrower than `MIN_PMTU`)."""
+
+    mtu: int
+    locked: bool
+    expires: int
+
+
+class Scope(IntEnum):
+    """`rt_scope_t`: a lookup finds routes of this scope or narrower."""
+
+    UNIVERSE = 0
+    LINK = 253
+
+
+DEFAULT_ROUTE_SCOPE = Scope.LINK
+"""The default route has no gateway, so that its scope is the link's; MSG_DONTROUTE finds it too."""
+
+
+def is_multicast(address: bytes) -> bool:
+    return address[0] & 0xF0 == 0xE0
+
+
+def is_local_multicast(address: bytes) -> bool:
+    """224.0.0.0/24."""
+    return address[:3] == b"\xe0\0\0"
+
+
+def device(index: int) -> Device | None:
+    """`dev_get_by_index`."""
+    return DEVICES[index - 1] if 0 < index <= len(DEVICES) else None
+
+
+def device_of(address: bytes) -> Device | None:
+    """`__ip_dev_find`: the device a local address belongs to."""
+    if address == STACK_IP:
+        return TUN
+    if address[0] == 127 and address != _LOOPBACK_BROADCAST:
+        return LO
+    return None
+
+
+def address_type(address: bytes) -> Kind:
+    """`inet_addr_type`: judged by the local table alone; whatever is not in it is UNICAST."""
+    first = address[0]
+    if address == STACK_IP or (first == 127 and address != _LOOPBACK_BROADCAST):
+        return Kind.LOCAL
+    if first & 0xF0 == 0xE0:
+        return Kind.MULTICAST
+    if address in (ANY, LIMITED_BROADCAST, LINK_BROADCAST, _LOOPBACK_BROADCAST):
+        return Kind.BROADCAST
+    return Kind.UNICAST
+
+
+class Found(NamedTuple):
+    """`fib_result`: the route's type, its device, its preferred source."""
+
+    kind: Kind
+    device: Device
+    source: bytes
+
+
+def fib_lookup(destination: bytes, oif: int = 0, scope: int = Scope.UNIVERSE) -> Found | None:
+    """`fib_lookup`: the local table, then main; only routes over `oif` when one is given. None: ENETUNREACH."""
+    if oif in (0, LO.index) and destination[0] == 127:
+        broadcast = destination == _LOOPBACK_BROADCAST
+        return Found(Kind.BROADCAST if broadcast else Kind.LOCAL, LO, LOOPBACK_ADDRESS)
+    if oif not in (0, TUN.index):
+        return None
+    if destination == STACK_IP:
+        return Found(Kind.LOCAL, TUN, STACK_IP)
+    if destination == LINK_BROADCAST:
+        return Found(Kind.BROADCAST, TUN, STACK_IP)
+    if int.from_bytes(destination, "big") & _MASK == _SUBNET or scope <= DEFAULT_ROUTE_SCOPE:
+        return Found(Kind.UNICAST, TUN, STACK_IP)
+    return None
+
+
+def route_output(
+    net: Net, destination: bytes, source: bytes = ANY, oif: int = 0, scope: int = Scope.UNIVERSE, any_source: bool = False
+) -> Route:
+    """`ip_route_output_key`: the way out, and the source address the packet gets.
+
+    Raises Fail(EINVAL) for a source or destination no packet may have, Fail(ENETUNREACH), Fail(ENODEV).
+    """
+    key = (destination, source, oif, scope, any_source)
+    known = net.routes.get(key)
+    if known is None:
+        known = net.routes[key] = _resolve(destination, source, oif, scope, any_source)
+    return known
+
+
+def _resolve(destination: bytes, source: bytes, oif: int, scope: int, any_source: bool) -> Route:
+    """`ip_route_output_key_hash_rcu`."""
+    multicast = is_multicast(destination)
+    if source != ANY:
+        if is_multicast(source) or source == LIMITED_BROADCAST:
+            raise Fail(EINVAL, "ip_route_output_key: source is no address of a host")
+        owner = device_of(source)
+        if oif == 0 and (multicast or destination == LIMITED_BROADCAST):
+            if owner is None:
+                raise Fail(ENETUNREACH, "ip_route_output_key: source is not local")
+            return _make(destination, source, owner, Kind.UNICAST)
+        if owner is None and not any_source:
+            raise Fail(ENETUNREACH, "ip_route_output_key: source is not local")
+    out = None
+    if oif:
+        out = device(oif)
+        if out is None:
+            raise Fail(ENODEV, "ip_route_output_key: oif")
+        if is_local_multicast(destination) or destination == LIMITED_BROADCAST:
+            return _make(destination, source if source != ANY else STACK_IP if out is TUN else _select(out), out, Kind.UNICAST)
+        if source == ANY and multicast:
+            source = _select(out)
+        elif source == ANY and destination == ANY:
+            source = out.address
+    if destination == ANY:
+        destination = source if source != ANY else LOOPBACK_ADDRESS
+        return _make(destination, destination if source == ANY else source, LO, Kind.LOCAL)
+    return _look_up(destination, source, oif, scope, out)
+
+
+def _look_up(destination: bytes, source: bytes, oif: int, scope: int, out: Device | None) -> Route:
+    found = fib_lookup(destination, oif, scope)
+    if found is None:
+        if out is None:
+            raise Fail(ENETUNREACH, "fib_lookup")
+        return _make(destination, source if source != ANY else _select(out), out, Kind.UNICAST)
+    if found.kind is Kind.LOCAL:
+        return _make(destination, source if source != ANY else found.source, LO, Kind.LOCAL)
+    return _make(destination, source if source != ANY else found.source, found.device, found.kind)
+
+
+def _select(out: Device) -> bytes:
+    """`inet_select_addr` for scopes up to link: lo's own address has host scope, so another device's is taken."""
+    return STACK_IP
+
+
+def _make(destination: bytes, source: bytes, out: Device, kind: Kind) -> Route:
+    """`__mkroute_output`."""
+    if source[0] == 127 and out is not LO:
+        raise Fail(EINVAL, "__mkroute_output: loopback source on a link")
+    local = out is LO
+    if destination == LIMITED_BROADCAST:
+        kind = Kind.BROADCAST
+    elif is_multicast(destination):
+        kind = Kind.MULTICAST
+        local = destination == ALL_HOSTS
+    elif destination == ANY:
+        raise Fail(EINVAL, "__mkroute_output: no destination")
+    if kind is Kind.BROADCAST:
+        local = True
+    return Route(destination, source, out, kind, local)
+
+
+def route_connect(net: Net, sk: Sock, destination: bytes, source: bytes, oif: int) -> Route:
+    """`ip_route_connect`: an unset end is found by a first lookup, and the pair is looked up as such."""
+    scope = Scope.LINK if sk.dontroute else Scope.UNIVERSE
+    if destination == ANY or source == ANY:
+        first = route_output(net, destination, source, oif, scope, sk.transparent)
+        destination, source = first.destination, first.source
+    return route_output(net, destination, source, oif, scope, sk.transparent)
+
+
+def path_mtu(net: Net, destination: bytes) -> PathMtu | None:
+    """`find_exception`: what ICMP taught about a destination, unless it has expired."""
+    known = net.path_mtus.get(destination)
+    if known is not None and net.now >= known.expires:
+        del net.path_mtus[destination]
+        return None
+    return known
+
+
+def dst_mtu(net: Net, route: Route) -> int:
+    """`dst_mtu`: the path's, else the device's."""
+    if net.path_mtus:
+        known = path_mtu(net, route.destination)
+        if known is not None:
+            return known.mtu
+    return min(route.device.mtu, IP_MAX_MTU)
+
+
+def mtu_locked(net: Net, destination: bytes) -> bool:
+    """`ip_mtu_locked`."""
+    if not net.path_mtus:
+        return False
+    known = path_mtu(net, destination)
+    return known is not None and known.locked
+
+
+def update_pmtu(net: Net, route: Route, mtu: int) -> None:
+    """`__ip_rt_update_pmtu`: learn a smaller path MTU (RFC 1191, section 3); never a larger one."""
+    if mtu_locked(net, route.destination):
+        return
+    old = dst_mtu(net, route)
+    if old < mtu:
+        return
+    locked = mtu < MIN_PMTU
+    if locked:
+        mtu = min(old, MIN_PMTU)
+    net.path_mtus[route.destination] = PathMtu(mtu, locked, net.now + PMTU_EXPIRES)

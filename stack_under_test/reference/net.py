@@ -1,0 +1,63 @@
+"""The network namespace: what a step may reach besides its socket.
+
+`now` (ns), `rng`, `sysctl`, `timers`, `emit` for the device, and the protocols' tables.  Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .rng import Rng
+from .sysctl import LINUX_6_18, Release, Sysctls
+from .timers import Timers
+
+if TYPE_CHECKING:
+    from .inet.defrag import Fragments
+    from .inet.ports import PortTable
+    from .inet.protocols import Protosw, Transport
+    from .inet.routing import PathMtu, Route
+    from .inet.udp_table import UdpTable
+    from .tcp.tables import TcpTables
+
+MSEC = 1_000_000
+SEC = 1_000_000_000
+LOOPBACK = "lo"
+LINK = "tun0"
+
+
+class Net:
+    """One namespace with a loopback and one link.
+
+    `outbox` holds packets that left on the link, in order; `backlog` packets looped back (or accepted from the link) and
+    not yet received.  `inet/input.py` drains the backlog until the stack is quiet.
+    """
+
+    def __init__(self, sysctl: Sysctls, seed: int = 0, release: Release = LINUX_6_18) -> None:
+        self.now = 0
+        self.rng = Rng(seed)
+        self.sysctl = sysctl
+        self.release = release
+        self.timers = Timers()
+        self.outbox: list[bytes] = []
+        self.backlog: deque[bytes] = deque()
+        self.signals: list[str] = []
+        self.tcp: TcpTables
+        self.udp_ports: UdpTable
+        self.tcp_ports: PortTable
+        self.inetsw: list[Protosw] = []
+        """What socket() may create, in the order it is tried."""
+        self.protocols: dict[int, Transport] = {}
+        """Who takes which IP protocol (`inet_protos`)."""
+        self.fragments: Fragments
+        self.routes: dict[tuple[bytes, bytes, int, int, bool], Route] = {}
+        self.path_mtus: dict[bytes, PathMtu] = {}
+        self.ident = 0
+
+    def emit(self, octets: bytes) -> None:
+        """A packet leaves on the link."""
+        self.outbox.append(octets)
+
+    def loop(self, octets: bytes) -> None:
+        """A packet addressed to this host enters the loopback device."""
+        self.backlog.append(octets)

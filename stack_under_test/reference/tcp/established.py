@@ -1,0 +1,52 @@
+"""A connection becomes established: buffers, timers and estimates start (`tcp_init_transfer`, `tcp_finish_connect`)."""
+
+from __future__ import annotations
+
+from ..sock import State
+from . import rtt, window
+from .output import initialize_rcv_mss
+from .path import mtu
+from .segment import Segment
+from .sock import INIT_CWND, SEC, TcpSock
+from .states import enter
+
+
+def keepalive_time(sk: TcpSock) -> int:
+    """`keepalive_time_when`."""
+    return sk.keepalive_time or sk.net.sysctl.tcp_keepalive_time * SEC
+
+
+def init_transfer(sk: TcpSock) -> None:
+    """`tcp_init_transfer`."""
+    mtu(sk)
+    sk.cwnd = 1 if sk.total_retrans > 1 and sk.undo_marker else INIT_CWND
+    window.init_buffer_space(sk)
+
+
+def finish_connect(sk: TcpSock) -> None:
+    """`tcp_finish_connect`."""
+    enter(sk, State.ESTABLISHED)
+    sk.lrcvtime = sk.net.now
+    init_transfer(sk)
+    sk.lsndtime = sk.net.now
+    if sk.keepopen:
+        sk.arm("keepalive", keepalive_time(sk))
+
+
+def established(sk: TcpSock, segment: Segment) -> None:
+    """SYN-RECEIVED's ACK arrived (`tcp_rcv_state_process`, TCP_SYN_RECV)."""
+    sk.delivered += 1
+    if not sk.srtt_us:
+        rtt.update(sk, -1, -1, -1, True, False)
+    if sk.tstamp_ok:
+        sk.advmss -= 12
+    sk.retrans_stamp = 0
+    init_transfer(sk)
+    sk.copied_seq = sk.rcv_nxt
+    enter(sk, State.ESTABLISHED)
+    sk.state_change()
+    sk.snd_una = segment.ack
+    sk.snd_wnd = segment.window << sk.snd_wscale
+    sk.snd_wl1 = segment.seq
+    sk.lsndtime = sk.net.now
+    initialize_rcv_mss(sk)

@@ -1,0 +1,91 @@
+"""TCP's door from IP: parse, look up, hand to a connection, a request, TIME-WAIT, a listener, or answer with RST.
+
+(`tcp_v4_rcv`, `tcp_v4_do_rcv`, `tcp_child_process`.)  Wire input never raises.
+"""
+
+from __future__ import annotations
+
+from ..inet.packet import Packet
+from ..inet.routing import Kind
+from ..net import Net
+from ..sock import State
+from . import listen, reply, steps, timewait
+from .segment import ACK, FIN, RST, SYN, Segment, parse
+from .sock import TcpSock
+from .timewait import Answer, TimeWait
+
+
+def receive(net: Net, packet: Packet) -> None:
+    """A packet with protocol 6 that is for us."""
+    if packet.kind is not Kind.LOCAL:
+        return
+    octets = packet.octets
+    segment = parse(octets[packet.offset :], packet.source, packet.destination, packet.tos, packet.ttl, len(octets))
+    if segment is None:
+        return
+    segment.looped = packet.looped
+    entry = net.tcp.get((segment.daddr, segment.dport, segment.saddr, segment.sport))
+    if isinstance(entry, TcpSock):
+        if not entry.min_ttl or segment.ttl >= entry.min_ttl:
+            _to_connection(entry, segment)
+    elif isinstance(entry, listen.Request):
+        _to_request(entry, segment)
+    elif isinstance(entry, TimeWait):
+        _to_timewait(net, entry, segment)
+    else:
+        listener = net.tcp.listener(segment.daddr, segment.dport, packet.looped)
+        if listener is None:
+            reply.reset(net, segment)
+        else:
+            _to_listener(listener, segment)
+
+
+def _to_connection(sk: TcpSock, segment: Segment) -> None:
+    if steps.process(sk, segment):
+        reply.reset(sk.net, segment)
+
+
+def _to_request(request: listen.Request, segment: Segment) -> None:
+    listener = request.listener
+    if listener.state is not State.LISTEN:
+        request.drop()
+        reply.reset(listener.net, segment)
+        return
+    child = listen.check_req(request, segment)
+    if child is listener:
+        _to_listener(listener, segment)
+    elif child is not None:
+        prior = child.state
+        wants_reset = steps.process(child, segment)
+        if prior is State.SYN_RECV and child.state is not prior:
+            listener.data_ready()
+        if wants_reset:
+            reply.reset(listener.net, segment)
+
+
+def _to_listener(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
+    """`tcp_rcv_state_process`, TCP_LISTEN: an ACK is answered with RST, a SYN opens a request."""
+    if sk.min_ttl and segment.ttl < sk.min_ttl:
+        return
+    if segment.flags & ACK:
+        reply.reset(sk.net, segment)
+    elif segment.flags & SYN and not segment.flags & (RST | FIN):
+        listen.conn_request(sk, segment, isn)
+
+
+def _to_timewait(net: Net, left: TimeWait, segment: Segment) -> None:
+    answer, isn = timewait.receive(left, segment)
+    if answer is Answer.SYN:
+        listener = net.tcp.listener(segment.daddr, segment.dport, segment.looped)
+        if listener is not None:
+            left.kill()
+            _to_listener(listener, segment, isn)
+            return
+        answer = Answer.ACK
+    if answer is Answer.ACK:
+        win = left.rcv_wnd >> left.rcv_wscale
+        stamps = (timewait.tsval(left), left.ts_recent)
+        reply.ack(net, segment, left.snd_nxt, left.rcv_nxt, win, stamps, left.tos & ~3)
+    elif answer is Answer.RST:
+        reply.reset(net, segment)
+        left.kill()

@@ -1,0 +1,309 @@
+"""Listening: connection requests (the SYN queue), and the children they become (the accept queue).
+
+(`tcp_conn_request`, `tcp_check_req`, `tcp_create_openreq_child`, `inet_csk_listen_stop`.)  Syncookies and Fast Open are
+not modelled: a listener whose queue is full drops, as with tcp_syncookies 0.
+"""
+
+from __future__ import annotations
+
+from ..errors import Fail, NotModelled
+from ..inet.routing import route_output
+from ..net import Net
+from ..sock import SOCK_RCVBUF_LOCK, State
+from . import options, reply, rtt, window
+from .ack import ts_acceptable
+from .output import header, sync_mss
+from .path import advmss, mtu, request_xmit
+from .segment import ACK, CWR, ECE, RST, SYN, Segment
+from .seq import MASK, after
+from .sock import MSEC, SEC, TIMEOUT_INIT, TcpSock
+from .timewait import _in_window as in_window
+
+
+class Request:
+    """`struct tcp_request_sock`: a SYN answered, no connection yet."""
+
+    state = State.NEW_SYN_RECV
+
+    def __init__(self, listener: TcpSock, segment: Segment, isn: int) -> None:
+        self.net: Net = listener.net
+        self.armed: dict[str, tuple[int, int]] = {}
+        self.listener = listener
+        self.key = (segment.daddr, segment.dport, segment.saddr, segment.sport)
+        self.rcv_isn = segment.seq
+        self.rcv_nxt = (segment.seq + 1) & MASK
+        self.snt_isn = isn
+        self.tos = segment.tos
+        self.num_retrans = 0
+        self.num_timeout = 0
+        self.acked = False
+        self.snt_synack_us = 0
+        self.ts_first = 0
+        self.ts_last = 0
+        self.tsoffset = 0
+        self.rcv_wnd = 0
+        self.window_clamp = 0
+        self.rcv_wscale = 0
+        self._read_options(listener, segment)
+
+    def _read_options(self, listener: TcpSock, segment: Segment) -> None:
+        """`tcp_parse_options` into `tcp_openreq_init`."""
+        sysctl = self.net.sysctl
+        found = options.parse(segment.options, True)
+        self.mss = found.mss or 536
+        if listener.user_mss and listener.user_mss < self.mss:
+            self.mss = listener.user_mss
+        self.wscale_ok = found.wscale is not None and bool(sysctl.tcp_window_scaling)
+        self.snd_wscale = (found.wscale or 0) if self.wscale_ok else 0
+        self.sack_ok = found.sack_ok and bool(sysctl.tcp_sack)
+        self.tstamp_ok = found.ts_val is not None and bool(sysctl.tcp_timestamps)
+        self.ts_recent = (found.ts_val or 0) if self.tstamp_ok else 0
+        ecn = segment.flags & (ECE | CWR) == ECE | CWR
+        self.ecn_ok = bool(ecn and sysctl.tcp_ecn and (not segment.tos & 3 or segment.reserved))
+
+    def tsval(self) -> int:
+        return (self.net.now // MSEC + self.tsoffset) & MASK
+
+    def expired(self, kind: str) -> None:
+        """`reqsk_timer_handler`: send the SYN-ACK again, or forget the peer."""
+        sysctl = self.net.sysctl
+        retries = self.listener.syn_retries or sysctl.tcp_synack_retries
+        defer = self.listener.defer_accept
+        expire = self.num_timeout >= retries and (not self.acked or self.num_timeout >= defer)
+        resend = not self.acked or self.num_timeout >= defer - 1 or not defer
+        if expire or self.listener.state is not State.LISTEN:
+            self.drop()
+            return
+        if resend:
+            send_synack(self)
+            self.num_retrans += 1
+        self.num_timeout += 1
+        self.arm_timer()
+
+    def arm_timer(self) -> None:
+        delay = min(TIMEOUT_INIT << self.num_timeout, 120 * SEC)
+        self.net.timers.arm(self, "synack", self.net.now + delay)
+
+    def drop(self) -> None:
+        """`inet_csk_reqsk_queue_drop`."""
+        self.net.timers.cancel(self, "synack")
+        self.net.tcp.remove(self.key)
+        if self in self.listener.syn_queue:
+            self.listener.syn_queue.remove(self)
+
+
+def conn_request(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
+    """`tcp_conn_request`: a SYN for a listener."""
+    net = sk.net
+    if not isn and len(sk.syn_queue) >= sk.max_ack_backlog and sk.max_ack_backlog <= len(sk.syn_queue):
+        if net.sysctl.tcp_syncookies:
+            raise NotModelled("syncookies")
+        return
+    if len(sk.accept_queue) > sk.max_ack_backlog:
+        return
+    request = Request(sk, segment, isn)
+    try:
+        route = route_output(net, segment.saddr, segment.daddr, sk.bound_dev_if)
+    except Fail:
+        return
+    if not isn:
+        limit = net.sysctl.tcp_max_syn_backlog
+        if not net.sysctl.tcp_syncookies and limit - len(sk.syn_queue) < limit >> 2:
+            return
+        request.snt_isn = net.rng.u32()
+    if request.tstamp_ok:
+        request.tsoffset = net.rng.u32()
+    _openreq_rwin(sk, request, advmss(net, route))
+    sk.syn_queue.append(request)
+    net.tcp.add(request.key, request)
+    request.arm_timer()
+    if sk.save_syn:
+        raise NotModelled("TCP_SAVE_SYN")
+    send_synack(request)
+
+
+def _openreq_rwin(sk: TcpSock, request: Request, mss: int) -> None:
+    """`tcp_openreq_init_rwin`."""
+    mss = min(sk.user_mss, mss) if sk.user_mss else mss
+    clamp = sk.window_clamp
+    full = window.full_space(sk)
+    if sk.userlocks & SOCK_RCVBUF_LOCK and (clamp > full or clamp == 0):
+        clamp = full
+    request.advmss = mss
+    taken = mss - (options.TIMESTAMP_ALIGNED if request.tstamp_ok else 0)
+    request.rcv_wnd, request.window_clamp, request.rcv_wscale = window.initial(sk, taken, clamp, request.wscale_ok)
+
+
+def send_synack(request: Request) -> None:
+    """`tcp_v4_send_synack` with `tcp_make_synack`."""
+    net = request.net
+    ts = None
+    if request.tstamp_ok:
+        value = request.tsval()
+        if not request.ts_first:
+            value = value or MASK
+            request.ts_first = value
+        request.ts_last = value
+        ts = (value, request.ts_recent)
+    wscale = request.rcv_wscale if request.wscale_ok else None
+    opts = options.opening(request.advmss, wscale, request.sack_ok, ts)
+    flags = SYN | ACK | (ECE if request.ecn_ok else 0)
+    local, port, peer, peer_port = request.key
+    octets = header(
+        (port, peer_port), request.snt_isn, request.rcv_nxt, flags, min(request.rcv_wnd, 65535), opts, ends=(local, peer)
+    )
+    request.snt_synack_us = net.now // 1000
+    request_xmit(request.listener, local, peer, octets)
+
+
+def check_req(request: Request, segment: Segment) -> TcpSock | None:
+    """`tcp_check_req`: the listener itself when it must answer (a bad ACK), a new child, or None when dealt with."""
+    sk = request.listener
+    flg = segment.flags & (RST | SYN | ACK)
+    found = options.parse(segment.options, bool(segment.flags & SYN)) if segment.options else options.Received()
+    paws_reject = tsecr_reject = False
+    if found.ts_val is not None and request.net.sysctl.tcp_timestamps:
+        if found.ts_ecr and request.tstamp_ok:
+            tsecr_reject = (found.ts_ecr - request.ts_first) & MASK > (request.ts_last - request.ts_first) & MASK
+        paws_reject = _paws_reject(request, found.ts_val, bool(segment.flags & RST))
+    if segment.seq == request.rcv_isn and flg == SYN and not paws_reject:
+        send_synack(request)
+        request.arm_timer()
+        return None
+    if flg & ACK and not flg & RST and segment.ack != (request.snt_isn + 1) & MASK:
+        return sk
+    if paws_reject or tsecr_reject or not in_window(segment, request.rcv_nxt, _synack_window(request)):
+        if not flg & RST:
+            _request_ack(request, segment)
+        return None
+    if segment.seq == request.rcv_isn:
+        flg &= ~SYN
+    if flg & (RST | SYN):
+        if not flg & RST:
+            reply.reset(request.net, segment)
+        request.drop()
+        return None
+    if not flg & ACK:
+        return None
+    if request.num_timeout < sk.defer_accept and segment.end_seq == (request.rcv_isn + 1) & MASK:
+        request.acked = True
+        return None
+    return _complete(sk, request, segment, found)
+
+
+def _paws_reject(request: Request, value: int, rst: bool) -> bool:
+    """`tcp_paws_reject` against the SYN's timestamp."""
+    stamp = request.net.now - min(TIMEOUT_INIT << request.num_timeout, 120 * SEC)
+    if ts_acceptable(request.ts_recent, stamp, value, request.net.now, 0):
+        return False
+    return not (rst and request.net.now >= stamp + 60 * SEC)
+
+
+def _synack_window(request: Request) -> int:
+    """`tcp_synack_window`."""
+    return min(request.rcv_wnd, 65535)
+
+
+def _request_ack(request: Request, segment: Segment) -> None:
+    """`tcp_v4_reqsk_send_ack`."""
+    win = _synack_window(request) >> request.rcv_wscale
+    stamps = (request.tsval(), request.ts_recent)
+    reply.ack(request.net, segment, request.snt_isn + 1, request.rcv_nxt, win, stamps, segment.tos & ~3)
+
+
+def _complete(sk: TcpSock, request: Request, segment: Segment, found: options.Received) -> TcpSock | None:
+    """The three-way handshake is done: make the child, unless the accept queue is full."""
+    net = sk.net
+    if len(sk.accept_queue) > sk.max_ack_backlog:
+        if not net.sysctl.tcp_abort_on_overflow:
+            request.acked = True
+            return None
+        reply.reset(net, segment)
+        request.drop()
+        return None
+    child = create_child(sk, request, segment)
+    if found.ts_val is not None and request.tstamp_ok and not after(segment.seq, request.rcv_nxt):
+        child.ts_recent = found.ts_val
+    if not request.num_retrans:
+        sample = net.now // 1000 - request.snt_synack_us
+        rtt.update(child, sample, -1, sample, True, False)
+    request.drop()
+    net.tcp.add(request.key, child)
+    child.in_table = request.key
+    net.tcp_ports.share(child, sk)
+    child.listener = sk
+    sk.accept_queue.append(child)
+    sk.ack_backlog = len(sk.accept_queue)
+    return child
+
+
+def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
+    """`tcp_v4_syn_recv_sock`, `tcp_create_openreq_child`: the listener's options, the request's numbers."""
+    child = TcpSock(sk.net, sk.family, sk.type, sk.protocol, sk.proto)
+    for name in INHERITED:
+        setattr(child, name, getattr(sk, name))
+    child.options = dict(sk.options)
+    local, port, peer, peer_port = request.key
+    child.saddr = child.rcv_saddr = local
+    child.daddr, child.num, child.dport = peer, port, peer_port
+    child.sport = port
+    child.userlocks &= ~8
+    child.state = State.SYN_RECV
+    child.header_options = None
+    child.route = route_output(sk.net, peer, local, sk.bound_dev_if)
+    isn = request.snt_isn
+    child.rcv_wup = child.copied_seq = child.rcv_nxt = request.rcv_nxt
+    child.snd_sml = child.snd_una = child.snd_nxt = child.snd_up = (isn + 1) & MASK
+    child.snd_wl1 = request.rcv_isn
+    child.write_seq = child.pushed_seq = (isn + 1) & MASK
+    child.retrans_stamp = 0
+    child.ack_pending = 0
+    child.lsndtime = sk.net.now
+    child.rcv_wnd = child.rcv_ssthresh = request.rcv_wnd
+    child.window_clamp = request.window_clamp
+    child.tstamp_ok, child.sack_ok, child.wscale_ok = request.tstamp_ok, request.sack_ok, request.wscale_ok
+    child.snd_wscale = request.snd_wscale
+    child.rcv_wscale = request.rcv_wscale
+    child.ecn_ok = request.ecn_ok
+    if not request.wscale_ok:
+        child.snd_wscale = child.rcv_wscale = 0
+        child.window_clamp = min(child.window_clamp, 65535)
+    child.snd_wnd = child.max_window = segment.window << child.snd_wscale
+    if request.tstamp_ok:
+        child.ts_recent = request.ts_recent
+        child.ts_recent_stamp = sk.net.now
+        child.tcp_header_len = 20 + options.TIMESTAMP_ALIGNED
+    child.tsoffset = request.tsoffset
+    if request.num_timeout:
+        child.total_retrans = request.num_retrans
+        child.undo_marker = isn
+    child.mss_clamp = request.mss
+    child.advmss = request.advmss
+    sync_mss(child, mtu(child))
+    if len(segment.payload) >= child.rcv_mss + 0 and segment.payload:
+        child.last_seg_size = len(segment.payload) - child.tcp_header_len + segment.doff
+    child.rcv_mss = max(min(child.advmss, child.mss_cache, child.rcv_wnd // 2, 536), 88)
+    return child
+
+
+INHERITED = (
+    "urg_inline", "keepopen", "linger", "linger_time", "broadcast", "debug", "dontroute", "reuse", "reuseport", "no_check",
+    "priority", "mark", "bound_dev_if", "rcvbuf", "sndbuf", "userlocks", "rcvlowat", "rcvtimeo", "sndtimeo", "uc_ttl", "tos",
+    "min_ttl", "pmtudisc", "recverr", "freebind", "transparent", "cmsg_flags", "mc_ttl", "mc_loop", "mc_all", "nonagle",
+    "keepalive_time", "keepalive_intvl", "keepalive_probes", "linger2", "user_timeout", "syn_retries", "notsent_lowat",
+    "recvmsg_inq", "congestion", "user_mss", "thin_lto", "defer_accept", "timestamp_flags", "bind_address_no_port",
+    "local_port_range", "peek_off",
+)  # fmt: skip
+"""What a child takes from its listener (`sk_clone`)."""
+
+
+def listen_stop(sk: TcpSock) -> None:
+    """`inet_csk_listen_stop`: requests vanish, children not yet accepted are reset."""
+    from .close import abort_child
+
+    for request in tuple(sk.syn_queue):
+        request.drop()
+    while sk.accept_queue:
+        abort_child(sk.accept_queue.popleft())
+    sk.ack_backlog = 0
+

@@ -1,0 +1,30 @@
+"""What the route says to TCP: the path's MTU and the MSS to advertise (`dst_mtu`, `ipv4_default_advmss`)."""
+
+from __future__ import annotations
+
+from ...contract import abi
+from ..inet import output as ip
+from ..inet.routing import Route, dst_mtu, route_output
+from ..net import Net
+from .sock import TcpSock
+
+MIN_ADVMSS = 256
+DEFAULT_MTU = 1500
+
+
+def mtu(sk: TcpSock) -> int:
+    return dst_mtu(sk.net, sk.route) if sk.route is not None else DEFAULT_MTU
+
+
+def advmss(net: Net, route: Route | None) -> int:
+    """The device's MTU less the headers, whatever the path has learned."""
+    size = route.device.mtu if route is not None else DEFAULT_MTU
+    return min(max(size - 40, MIN_ADVMSS), 65535 - 40)
+
+
+def request_xmit(sk: TcpSock, local: bytes, peer: bytes, segment: bytes) -> None:
+    """`ip_build_and_send_pkt`: a listener's SYN-ACK, with the listener's TTL, TOS and path MTU discovery."""
+    route = route_output(sk.net, peer, local, sk.bound_dev_if)
+    ttl = sk.uc_ttl if sk.uc_ttl >= 0 else sk.net.sysctl.ip_default_ttl
+    df = sk.pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_WANT)
+    ip.send(sk.net, route, 6, segment, tos=sk.tos & ~3, ttl=ttl, df=df)

@@ -1,0 +1,572 @@
+"""Loss: finding it (RACK, RFC 8985; duplicate ACKs for peers without SACK), slowing down (PRR, RFC 6937), sending again.
+
+The states are Linux's `tcp_ca_state`: Open, Disorder, CWR, Recovery, Loss.  This module decides; `ack.py` calls it per
+ACK and `timers.py` when time has passed.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from . import congestion, rtt
+from .output import current_mss, transmit
+from .segment import FIN, SYN, TxSkb
+from .seq import MASK, after, before
+from .sock import (
+    CA_CWR,
+    CA_DISORDER,
+    CA_LOSS,
+    CA_OPEN,
+    CA_RECOVERY,
+    INFINITE_SSTHRESH,
+    NAGLE_OFF,
+    TcpSock,
+)
+from .xmit import fragment, push, set_pcount, window_end
+
+if TYPE_CHECKING:
+    from .ack import AckInfo
+
+
+class Rexmit(Enum):
+    """What recovery wants sent once the congestion window is settled."""
+
+    NONE = 0
+    LOST = 1
+    NEW = 2
+
+
+def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
+    """`tcp_rack_advance`: the most recently sent packet that was delivered."""
+    sample = sk.now_us - skb.mstamp
+    if skb.ever_retrans and sk.rtt_min_us is not None and sample < sk.rtt_min_us:
+        return
+    if skb.mstamp > sk.rack_mstamp or (skb.mstamp == sk.rack_mstamp and after(skb.end_seq, sk.rack_end_seq)):
+        sk.rack_mstamp = skb.mstamp
+        sk.rack_end_seq = skb.end_seq
+    sk.rack_rtt_us = sample
+    sk.rack_advanced = True
+
+
+def rack_detect_loss(sk: TcpSock) -> int:
+    """`tcp_rack_detect_loss`: mark what was sent before something delivered long enough ago; us to wait for the rest."""
+    if sk.reord_seen or (sk.ca_state < CA_RECOVERY and sk.sacked_out < sk.reordering):
+        reo_wnd = min((sk.rtt_min_us or 0) >> 2, sk.srtt_us >> 3)
+    else:
+        reo_wnd = 0
+    wait = 0
+    for skb in sorted(sk.rtx_queue, key=lambda skb: skb.mstamp):
+        if skb.sacked or (skb.lost and not skb.retrans):
+            continue
+        sent_after = sk.rack_mstamp > skb.mstamp or (
+            sk.rack_mstamp == skb.mstamp and after(sk.rack_end_seq, skb.end_seq)
+        )
+        if not sent_after:
+            break
+        remaining = sk.rack_rtt_us + reo_wnd - (sk.now_us - skb.mstamp)
+        if remaining <= 0:
+            mark_lost(sk, skb)
+        else:
+            wait = max(wait, remaining)
+    return wait
+
+
+def mark_lost(sk: TcpSock, skb: TxSkb) -> None:
+    """`tcp_mark_skb_lost`."""
+    if skb.sacked:
+        return
+    if skb.lost:
+        if skb.retrans:
+            skb.retrans = False
+            sk.retrans_out -= skb.pcount
+        return
+    skb.lost = True
+    sk.lost_out += skb.pcount
+
+
+def identify_loss(sk: TcpSock, info: AckInfo) -> None:
+    """`tcp_identify_packet_loss`."""
+    if not sk.rtx_queue:
+        return
+    if not sk.sack_ok:
+        newreno_mark_lost(sk, info.una_advanced)
+        return
+    prior = sk.retrans_out
+    if sk.rack_advanced:
+        sk.rack_advanced = False
+        wait = rack_detect_loss(sk)
+        if wait:
+            rtt.arm_retransmit(sk, min(wait * 1000 + rtt.TIMEOUT_MIN, sk.rto), rtt.REO_TIMEOUT)
+            info.set_timer = False
+    if prior > sk.retrans_out:
+        info.lost_retrans = True
+
+
+def newreno_mark_lost(sk: TcpSock, advanced: bool) -> None:
+    """`tcp_newreno_mark_lost` (RFC 6582)."""
+    if (sk.ca_state < CA_RECOVERY and sk.sacked_out >= sk.reordering) or (sk.ca_state == CA_RECOVERY and advanced):
+        skb = sk.rtx_queue[0]
+        if skb.lost:
+            return
+        mss = sk.mss_cache
+        if skb.pcount > 1 and len(skb.data) > mss:
+            _split_sent(sk, skb, mss)
+        mark_lost(sk, skb)
+
+
+def _split_sent(sk: TcpSock, skb: TxSkb, mss: int) -> None:
+    old = skb.pcount
+    rest = fragment(sk, skb, mss, mss)
+    sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
+    sk.packets_out += skb.pcount + rest.pcount - old
+
+
+def add_reno_sack(sk: TcpSock, dupacks: int) -> None:
+    """`tcp_add_reno_sack`: without SACK, a duplicate ACK stands for one segment delivered."""
+    if not dupacks:
+        return
+    prior = sk.sacked_out
+    sk.sacked_out += dupacks
+    _limit_reno(sk, 0)
+    if sk.sacked_out > prior:
+        sk.delivered += sk.sacked_out - prior
+
+
+def _limit_reno(sk: TcpSock, addend: int) -> None:
+    """`tcp_check_reno_reordering`."""
+    holes = min(max(sk.lost_out, 1), sk.packets_out)
+    if sk.sacked_out + holes > sk.packets_out:
+        sk.sacked_out = sk.packets_out - holes
+        sk.reordering = min(sk.packets_out + addend, 300)
+        sk.reord_seen += 1
+
+
+def remove_reno_sacks(sk: TcpSock, acked: int) -> None:
+    """`tcp_remove_reno_sacks`."""
+    if acked > 0:
+        sk.delivered += max(acked - sk.sacked_out, 1)
+        sk.sacked_out = 0 if acked - 1 >= sk.sacked_out else sk.sacked_out - (acked - 1)
+    _limit_reno(sk, acked)
+
+
+def alert(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
+    """`tcp_fastretrans_alert`: the state machine of loss recovery."""
+    if not sk.packets_out and sk.sacked_out:
+        sk.sacked_out = 0
+    if info.ece:
+        sk.prior_ssthresh = 0
+    if sk.ca_state == CA_OPEN:
+        sk.retrans_stamp = 0
+    elif not before(sk.snd_una, sk.high_seq) and _state_over(sk):
+        return Rexmit.NONE
+    if sk.ca_state == CA_RECOVERY:
+        return _in_recovery(sk, info, dupacks)
+    if sk.ca_state == CA_LOSS:
+        rexmit = _process_loss(sk, info, dupacks)
+        identify_loss(sk, info)
+        if not (sk.ca_state == CA_OPEN or info.lost_retrans):
+            return rexmit
+    return _look_for_loss(sk, info, dupacks)
+
+
+def _state_over(sk: TcpSock) -> bool:
+    """What was outstanding when the state was entered is acknowledged."""
+    if sk.ca_state == CA_CWR and sk.snd_una != sk.high_seq:
+        end_reduction(sk)
+        sk.ca_state = CA_OPEN
+    elif sk.ca_state == CA_RECOVERY:
+        if not sk.sack_ok:
+            sk.sacked_out = 0
+        if _try_undo_recovery(sk):
+            return True
+        end_reduction(sk)
+    return False
+
+
+def _in_recovery(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
+    if not info.una_advanced:
+        if not sk.sack_ok:
+            add_reno_sack(sk, dupacks)
+    elif _try_undo_partial(sk):
+        return Rexmit.NONE
+    if sk.undo_marker and not sk.undo_retrans:
+        undo_reduction(sk, False)
+        try_to_open(sk, info)
+    identify_loss(sk, info)
+    if sk.ca_state != CA_RECOVERY:
+        if not sk.lost_out:
+            return Rexmit.NONE
+        enter_recovery(sk, info.ece)
+    return Rexmit.LOST
+
+
+def _look_for_loss(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
+    if not sk.sack_ok:
+        if info.una_advanced:
+            sk.sacked_out = 0
+        add_reno_sack(sk, dupacks)
+    if sk.ca_state <= CA_DISORDER and sk.undo_marker and not sk.undo_retrans:
+        undo_reduction(sk, False)
+    identify_loss(sk, info)
+    if not sk.lost_out:
+        try_to_open(sk, info)
+        return Rexmit.NONE
+    enter_recovery(sk, info.ece)
+    return Rexmit.LOST
+
+
+def _any_retrans_done(sk: TcpSock) -> bool:
+    """`tcp_any_retrans_done`."""
+    return bool(sk.retrans_out or (sk.rtx_queue and sk.rtx_queue[0].ever_retrans))
+
+
+def try_to_open(sk: TcpSock, info: AckInfo) -> None:
+    """`tcp_try_to_open`."""
+    if not _any_retrans_done(sk):
+        sk.retrans_stamp = 0
+    if info.ece:
+        enter_cwr(sk)
+    if sk.ca_state != CA_CWR:
+        try_keep_open(sk)
+
+
+def try_keep_open(sk: TcpSock) -> None:
+    """`tcp_try_keep_open`."""
+    state = CA_DISORDER if sk.sacked_out + sk.lost_out or _any_retrans_done(sk) else CA_OPEN
+    if sk.ca_state != state:
+        sk.ca_state = state
+        sk.high_seq = sk.snd_nxt
+
+
+def enter_cwr(sk: TcpSock) -> None:
+    """`tcp_enter_cwr`."""
+    sk.prior_ssthresh = 0
+    if sk.ca_state < CA_CWR:
+        sk.undo_marker = 0
+        init_reduction(sk)
+        sk.ca_state = CA_CWR
+
+
+def init_reduction(sk: TcpSock) -> None:
+    """`tcp_init_cwnd_reduction`."""
+    sk.high_seq = sk.snd_nxt
+    sk.tlp_high_seq = 0
+    sk.cwnd_cnt = 0
+    sk.prior_cwnd = sk.cwnd
+    sk.prr_delivered = sk.prr_out = 0
+    sk.ssthresh = congestion.algorithm(sk).ssthresh(sk)
+
+
+def reduce_cwnd(sk: TcpSock, delivered: int, advanced: bool) -> None:
+    """`tcp_cwnd_reduction` (PRR)."""
+    if delivered <= 0 or not sk.prior_cwnd:
+        return
+    delta = sk.ssthresh - sk.packets_in_flight()
+    sk.prr_delivered += delivered
+    if delta < 0:
+        count = (sk.ssthresh * sk.prr_delivered + sk.prior_cwnd - 1) // sk.prior_cwnd - sk.prr_out
+    else:
+        count = max(sk.prr_delivered - sk.prr_out, delivered)
+        if advanced and not sk.lost_out:
+            count += 1
+        count = min(delta, count)
+    count = max(count, 0 if sk.prr_out else 1)
+    sk.cwnd = sk.packets_in_flight() + count
+
+
+def end_reduction(sk: TcpSock) -> None:
+    """`tcp_end_cwnd_reduction`."""
+    if sk.ssthresh < INFINITE_SSTHRESH and (sk.ca_state == CA_CWR or sk.undo_marker):
+        sk.cwnd = sk.ssthresh
+
+
+def _init_undo(sk: TcpSock) -> None:
+    sk.undo_marker = sk.snd_una
+    sk.undo_retrans = sk.retrans_out + (1 if sk.tlp_high_seq and sk.tlp_retrans else 0) or -1
+
+
+def enter_recovery(sk: TcpSock, ece: bool) -> None:
+    """`tcp_enter_recovery`."""
+    if not _any_retrans_done(sk):
+        sk.retrans_stamp = 0
+    sk.prior_ssthresh = 0
+    _init_undo(sk)
+    if not congestion.in_reduction(sk):
+        if not ece:
+            sk.prior_ssthresh = current_ssthresh(sk)
+        init_reduction(sk)
+    sk.ca_state = CA_RECOVERY
+
+
+def current_ssthresh(sk: TcpSock) -> int:
+    """`tcp_current_ssthresh`."""
+    if congestion.in_reduction(sk):
+        return sk.ssthresh
+    return max(sk.ssthresh, (sk.cwnd >> 1) + (sk.cwnd >> 2))
+
+
+def enter_loss(sk: TcpSock) -> None:
+    """`tcp_enter_loss`: the retransmission timer expired."""
+    fresh = sk.ca_state < CA_RECOVERY
+    for skb in sk.rtx_queue:
+        if not sk.sack_ok:
+            skb.sacked = False
+        mark_lost(sk, skb)
+    if not sk.sack_ok:
+        sk.sacked_out = 0
+    if (
+        sk.ca_state <= CA_DISORDER
+        or not after(sk.high_seq, sk.snd_una)
+        or (sk.ca_state == CA_LOSS and not sk.retransmits)
+    ):
+        sk.prior_ssthresh = current_ssthresh(sk)
+        sk.prior_cwnd = sk.cwnd
+        sk.ssthresh = congestion.algorithm(sk).ssthresh(sk)
+        _init_undo(sk)
+    sk.cwnd = sk.packets_in_flight() + 1
+    sk.cwnd_cnt = 0
+    sk.ca_state = CA_LOSS
+    sk.high_seq = sk.snd_nxt
+    sk.tlp_high_seq = 0
+    sk.frto = fresh or bool(sk.retransmits)
+
+
+def _ecr_before(sk: TcpSock, when_ms: int) -> bool:
+    return bool(sk.saw_tstamp and sk.rcv_tsecr and before(sk.rcv_tsecr, when_ms & MASK))
+
+
+def _packet_delayed(sk: TcpSock) -> bool:
+    """`tcp_packet_delayed`: the ACK answers what was sent before the retransmission."""
+    if sk.retrans_stamp:
+        return _ecr_before(sk, sk.retrans_stamp // 1_000_000)
+    return sk.sack_ok or before(sk.snd_una, sk.high_seq)
+
+
+def _may_undo(sk: TcpSock) -> bool:
+    return bool(sk.undo_marker and (not sk.undo_retrans or _packet_delayed(sk)))
+
+
+def undo_reduction(sk: TcpSock, unmark: bool) -> None:
+    """`tcp_undo_cwnd_reduction`."""
+    if unmark:
+        for skb in sk.rtx_queue:
+            skb.lost = False
+        sk.lost_out = 0
+    if sk.prior_ssthresh:
+        sk.cwnd = congestion.algorithm(sk).undo_cwnd(sk)
+        sk.ssthresh = max(sk.ssthresh, sk.prior_ssthresh)
+    sk.undo_marker = 0
+    sk.rack_advanced = True
+
+
+def _held_open(sk: TcpSock) -> bool:
+    """`tcp_is_non_sack_preventing_reopen`."""
+    if sk.snd_una == sk.high_seq and not sk.sack_ok:
+        if not _any_retrans_done(sk):
+            sk.retrans_stamp = 0
+        return True
+    return False
+
+
+def _try_undo_recovery(sk: TcpSock) -> bool:
+    if _may_undo(sk):
+        undo_reduction(sk, False)
+    if _held_open(sk):
+        return True
+    sk.ca_state = CA_OPEN
+    return False
+
+
+def _try_undo_partial(sk: TcpSock) -> bool:
+    if sk.undo_marker and _packet_delayed(sk):
+        if sk.retrans_out:
+            return True
+        if not _any_retrans_done(sk):
+            sk.retrans_stamp = 0
+        undo_reduction(sk, True)
+        try_keep_open(sk)
+    return False
+
+
+def _try_undo_loss(sk: TcpSock, frto: bool) -> bool:
+    if not (frto or _may_undo(sk)):
+        return False
+    undo_reduction(sk, True)
+    sk.retransmits = 0
+    if not _held_open(sk) and (frto or sk.sack_ok):
+        sk.ca_state = CA_OPEN
+    return True
+
+
+def _process_loss(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
+    """`tcp_process_loss`, with F-RTO (RFC 5682)."""
+    recovered = not before(sk.snd_una, sk.high_seq)
+    if info.una_advanced and _try_undo_loss(sk, False):
+        return Rexmit.NONE
+    if sk.frto:
+        if info.orig_acked and _try_undo_loss(sk, True):
+            return Rexmit.NONE
+        if after(sk.snd_nxt, sk.high_seq):
+            if info.sacked or dupacks:
+                sk.frto = False
+        elif info.una_advanced and not recovered:
+            sk.high_seq = sk.snd_nxt
+            if sk.write_queue and after(window_end(sk), sk.snd_nxt):
+                return Rexmit.NEW
+            sk.frto = False
+    if recovered:
+        _try_undo_recovery(sk)
+        return Rexmit.NONE
+    if not sk.sack_ok:
+        if after(sk.snd_nxt, sk.high_seq) and dupacks:
+            add_reno_sack(sk, dupacks)
+        elif info.una_advanced:
+            sk.sacked_out = 0
+    return Rexmit.LOST
+
+
+def process_tlp_ack(sk: TcpSock, ack: int, info: AckInfo) -> None:
+    """`tcp_process_tlp_ack` (RFC 8985 7.4)."""
+    if before(ack, sk.tlp_high_seq):
+        return
+    if not sk.tlp_retrans or info.dsack:
+        sk.tlp_high_seq = 0
+    elif after(ack, sk.tlp_high_seq):
+        init_reduction(sk)
+        sk.ca_state = CA_CWR
+        end_reduction(sk)
+        try_keep_open(sk)
+    elif not (info.una_advanced or info.not_dup or info.sacked):
+        sk.tlp_high_seq = 0
+
+
+def xmit(sk: TcpSock, rexmit: Rexmit) -> None:
+    """`tcp_xmit_recovery`."""
+    if rexmit is Rexmit.NONE:
+        return
+    if rexmit is Rexmit.NEW:
+        push(sk, current_mss(sk), NAGLE_OFF)
+        if after(sk.snd_nxt, sk.high_seq):
+            return
+        sk.frto = False
+    retransmit_queue(sk)
+
+
+def retransmit_queue(sk: TcpSock) -> None:
+    """`tcp_xmit_retransmit_queue`: what is marked lost goes again, as far as the window allows."""
+    if not sk.packets_out:
+        return
+    rearm = False
+    for skb in list(sk.rtx_queue):
+        if not skb.lost or skb.sacked or skb.retrans:
+            continue
+        room = sk.cwnd - sk.packets_in_flight()
+        if room <= 0:
+            break
+        if not retransmit(sk, skb, room):
+            break
+        if congestion.in_reduction(sk):
+            sk.prr_out += skb.pcount
+        if skb is sk.rtx_queue[0] and sk.pending != rtt.REO_TIMEOUT:
+            rearm = True
+    if rearm:
+        rtt.arm_retransmit(sk, sk.rto)
+
+
+def retransmit(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
+    """`tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it."""
+    if before(skb.seq, sk.snd_una):
+        _drop_acked_head(sk, skb)
+    mss = current_mss(sk)
+    end = window_end(sk)
+    avail = (end - skb.seq) & MASK if before(skb.seq, end) else 0
+    if not avail:
+        if skb.seq != sk.snd_una:
+            return False
+        avail = mss
+    length = mss * segments
+    if length > avail:
+        length = max(avail - avail % mss, 0) or avail
+    if len(skb.data) > length:
+        old = skb.pcount
+        rest = fragment(sk, skb, length, mss)
+        sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
+        sk.packets_out += skb.pcount + rest.pcount - old
+        if skb.lost:
+            sk.lost_out += skb.pcount + rest.pcount - old
+    else:
+        _collapse_and_count(sk, skb, mss)
+    transmit(sk, skb)
+    skb.retrans = True
+    skb.ever_retrans = True
+    sk.retrans_out += skb.pcount
+    sk.total_retrans += skb.pcount
+    sk.bytes_retrans += len(skb.data)
+    if not sk.retrans_stamp:
+        sk.retrans_stamp = max(sk.net.now, 1)
+    if sk.undo_retrans < 0:
+        sk.undo_retrans = 0
+    sk.undo_retrans += skb.pcount
+    return True
+
+
+def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int) -> None:
+    """`tcp_retrans_try_collapse`: small neighbours not sent again yet travel along."""
+    index = sk.rtx_queue.index(skb)
+    while skb.pcount == 1 and not skb.flags & (SYN | FIN) and index + 1 < len(sk.rtx_queue):
+        follower = sk.rtx_queue[index + 1]
+        if (
+            follower.sacked
+            or follower.flags & SYN
+            or follower.pcount > 1
+            or len(skb.data) + len(follower.data) > mss
+            or after(follower.end_seq, window_end(sk))
+            or skb.eor
+        ):
+            break
+        skb.data += follower.data
+        skb.end_seq = follower.end_seq
+        skb.flags |= follower.flags
+        skb.eor = follower.eor
+        skb.truesize += follower.truesize
+        del sk.rtx_queue[index + 1]
+        sk.packets_out -= follower.pcount
+        if follower.lost:
+            sk.lost_out -= follower.pcount
+        if follower.retrans:
+            sk.retrans_out -= follower.pcount
+    old = skb.pcount
+    delta = set_pcount(skb, mss) - old
+    sk.packets_out += delta
+    if skb.lost:
+        sk.lost_out += delta
+
+
+def _drop_acked_head(sk: TcpSock, skb: TxSkb) -> None:
+    """`tcp_trim_head`."""
+    gone = (sk.snd_una - skb.seq) & MASK
+    skb.data = skb.data[gone:]
+    skb.seq = sk.snd_una
+    skb.truesize -= gone
+    sk.wmem_queued -= gone
+
+
+def simple_retransmit(sk: TcpSock) -> None:
+    """`tcp_simple_retransmit`: what is larger than the path now takes goes again, without slowing down."""
+    mss = current_mss(sk)
+    for skb in sk.rtx_queue:
+        largest = len(skb.data) if skb.pcount == 1 else -(-len(skb.data) // max(skb.pcount, 1))
+        if largest > mss:
+            mark_lost(sk, skb)
+    if not sk.lost_out:
+        return
+    if not sk.sack_ok:
+        _limit_reno(sk, 0)
+    if sk.ca_state != CA_LOSS:
+        sk.high_seq = sk.snd_nxt
+        sk.ssthresh = current_ssthresh(sk)
+        sk.prior_ssthresh = 0
+        sk.undo_marker = 0
+        sk.ca_state = CA_LOSS
+    retransmit_queue(sk)

@@ -1,0 +1,106 @@
+"""The scoreboard: what the peer says it holds beyond the cumulative ACK (RFC 2018, RFC 2883; `tcp_sacktag_*`)."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from . import recovery
+from .seq import MASK, after, before
+from .sock import TcpSock
+from .xmit import fragment
+
+if TYPE_CHECKING:
+    from .ack import AckInfo
+
+
+def highest(sk: TcpSock) -> int:
+    """`tcp_highest_sack_seq`: the start of the highest SACKed skb, or SND.UNA."""
+    top = sk.snd_una
+    for skb in sk.rtx_queue:
+        if skb.sacked:
+            top = skb.seq
+    return top
+
+
+def tag(sk: TcpSock, octets: bytes, info: AckInfo) -> None:
+    """`tcp_sacktag_write_queue`: mark what the option's blocks cover; the first may be a D-SACK."""
+    blocks = [struct.unpack_from("!II", octets, at) for at in range(0, len(octets) - 7, 8)]
+    if not sk.sack_ok:
+        return
+    if blocks and _is_dsack(blocks, info.prior_una):
+        info.dsack = True
+        if sk.undo_marker and sk.undo_retrans > 0 and after(blocks[0][1], sk.undo_marker):
+            sk.undo_retrans -= 1
+        blocks = blocks[1:]
+    for left, right in blocks:
+        if _valid(sk, left, right):
+            _mark(sk, left, right, info)
+
+
+def _is_dsack(blocks: list[tuple[int, ...]], prior_una: int) -> bool:
+    """`tcp_check_dsack`."""
+    left, right = blocks[0]
+    if before(left, prior_una):
+        return True
+    if len(blocks) > 1:
+        second_left, second_right = blocks[1]
+        return not after(right, second_right) and not before(left, second_left)
+    return False
+
+
+def _valid(sk: TcpSock, left: int, right: int) -> bool:
+    """`tcp_is_sackblock_valid`: inside what is in flight."""
+    if after(right, sk.snd_nxt) or not before(left, right):
+        return False
+    return before(left, sk.snd_nxt) and after(left, sk.snd_una)
+
+
+def _mark(sk: TcpSock, left: int, right: int, info: AckInfo) -> None:
+    index = 0
+    while index < len(sk.rtx_queue):
+        skb = sk.rtx_queue[index]
+        if not before(skb.seq, right):
+            break
+        if not after(skb.end_seq, left) or skb.sacked:
+            index += 1
+            continue
+        mss = sk.mss_now or sk.mss_cache
+        if before(skb.seq, left) or after(skb.end_seq, right):
+            if not _split(sk, index, left, right, mss):
+                index += 1
+            continue
+        skb.sacked = True
+        sk.sacked_out += skb.pcount
+        sk.delivered += skb.pcount
+        info.sacked = True
+        if skb.lost:
+            skb.lost = False
+            sk.lost_out -= skb.pcount
+        if skb.retrans:
+            skb.retrans = False
+            sk.retrans_out -= skb.pcount
+        if not skb.ever_retrans:
+            if info.first_sack_us is None:
+                info.first_sack_us = skb.mstamp
+            info.last_sack_us = skb.mstamp
+            if not after(skb.end_seq, sk.high_seq):
+                info.orig_acked = True
+        recovery.rack_advance(sk, skb)
+        index += 1
+
+
+def _split(sk: TcpSock, index: int, left: int, right: int, mss: int) -> bool:
+    """Cut a burst at the block's edges, at segment boundaries only (`tcp_match_skb_to_sack`)."""
+    skb = sk.rtx_queue[index]
+    if skb.pcount <= 1:
+        return False
+    at = (left - skb.seq) & MASK if before(skb.seq, left) else (right - skb.seq) & MASK
+    at = -(-at // mss) * mss if before(skb.seq, left) else at // mss * mss
+    if not 0 < at < len(skb.data):
+        return False
+    old = skb.pcount
+    rest = fragment(sk, skb, at, mss)
+    sk.rtx_queue.insert(index + 1, rest)
+    sk.packets_out += skb.pcount + rest.pcount - old
+    return True

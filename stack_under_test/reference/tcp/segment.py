@@ -1,0 +1,132 @@
+"""Segments: what arrives (`Segment`), what waits to be read (`RcvSkb`), what is sent and kept (`TxSkb`).
+
+`truesize` is what Linux charges for a packet's memory; receive windows depend on it, so the allocator's size classes
+are modelled: a packet from TUN is one linear buffer (`tun_alloc_skb`), headroom NET_SKB_PAD.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ...wire.checksum import pseudo_header, verifies
+from .seq import MASK
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
+NET_SKB_PAD = 64
+SKB_SIZE = 256
+SHARED_INFO = 320
+SMALL_HEAD = 576
+PAGE = 4096
+
+_unpack = struct.Struct("!HHIIBBHHH").unpack_from
+
+
+def buffer_size(needed: int) -> int:
+    """The octets the allocator gives for a linear buffer of `needed` and the shared info (`kmalloc_reserve`)."""
+    total = -(-needed // 64) * 64 + SHARED_INFO
+    if total <= SMALL_HEAD:
+        return SMALL_HEAD
+    return 1 << (total - 1).bit_length()
+
+
+class Segment:
+    """A received TCP segment; ports and numbers in host order, addresses 4 octets.
+
+    `options` are the raw option octets, `length` the packet's length on the link (for truesize).
+    """
+
+    __slots__ = (
+        "ack", "daddr", "doff", "dport", "end_seq", "flags", "length", "looped", "options", "payload", "reserved", "saddr", "seq",
+        "sport", "tos", "ttl", "urgent", "window",
+    )  # fmt: skip
+
+    seq: int
+    end_seq: int
+    ack: int
+    flags: int
+    looped: bool
+
+    @property
+    def syn(self) -> int:
+        return self.flags & SYN
+
+    @property
+    def fin(self) -> int:
+        return self.flags & FIN
+
+    @property
+    def rst(self) -> int:
+        return self.flags & RST
+
+
+def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length: int) -> Segment | None:
+    """The segment in an IP payload; None where `tcp_v4_rcv` drops it (too short, bad offset, bad checksum)."""
+    size = len(octets)
+    if size < 20:
+        return None
+    sport, dport, seq, ack, offset, flags, window, _, urgent = _unpack(octets)
+    doff = (offset >> 4) * 4
+    if doff < 20 or size < doff or not verifies(octets, pseudo_header(saddr, daddr, 6, size)):
+        return None
+    segment = Segment()
+    segment.sport = sport
+    segment.dport = dport
+    segment.seq = seq
+    segment.ack = ack
+    segment.flags = flags
+    segment.reserved = offset & 15
+    segment.window = window
+    segment.urgent = urgent
+    segment.doff = doff
+    segment.options = octets[20:doff]
+    segment.payload = octets[doff:]
+    segment.end_seq = (seq + size - doff + (flags >> 1 & 1) + (flags & 1)) & MASK
+    segment.saddr = saddr
+    segment.daddr = daddr
+    segment.tos = tos
+    segment.ttl = ttl
+    segment.length = length
+    segment.looped = False
+    return segment
+
+
+class RcvSkb:
+    """Received data waiting for the reader. `room` is what the buffer's tail can still take (`skb_tailroom`)."""
+
+    __slots__ = ("data", "end_seq", "flags", "room", "seq", "truesize")
+
+    def __init__(self, segment: Segment) -> None:
+        self.seq = segment.seq
+        self.end_seq = segment.end_seq
+        self.flags = segment.flags
+        self.data = segment.payload
+        needed = NET_SKB_PAD + segment.length
+        if needed < PAGE:
+            size = buffer_size(needed)
+            self.truesize = SKB_SIZE + size
+            self.room = size - SHARED_INFO - needed
+        else:
+            self.truesize = SKB_SIZE + SMALL_HEAD + -(-segment.length // PAGE) * PAGE
+            self.room = 0
+
+
+class TxSkb:
+    """Data of ours, unsent in the write queue or sent and unacknowledged in the retransmit queue."""
+
+    __slots__ = (
+        "data", "end_seq", "eor", "ever_retrans", "flags", "lost", "mstamp", "pcount", "retrans", "sacked", "seq", "truesize",
+    )  # fmt: skip
+
+    def __init__(self, seq: int, flags: int) -> None:
+        self.seq = seq
+        self.end_seq = (seq + (1 if flags & (SYN | FIN) else 0)) & MASK
+        self.flags = flags
+        self.data = b""
+        self.eor = False
+        self.pcount = 0
+        self.mstamp = 0
+        self.sacked = False
+        self.lost = False
+        self.retrans = False
+        self.ever_retrans = False
+        self.truesize = SKB_SIZE + SMALL_HEAD

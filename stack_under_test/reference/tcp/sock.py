@@ -1,0 +1,244 @@
+"""`struct tcp_sock` with `inet_connection_sock`: a connection's variables, under Linux's names (RFC 9293's for the rest).
+
+Sequence numbers are 32-bit; times are ns except `*_us` (microseconds, as Linux measures round trips).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ...contract import abi
+from ..net import MSEC, SEC, Net
+from ..sock import Proto, Sock, State
+from .segment import RcvSkb, TxSkb
+
+if TYPE_CHECKING:
+    from .listen import Request
+
+MSS_DEFAULT = 536
+TCP_MIN_MSS = 88
+INIT_CWND = 10
+INFINITE_SSTHRESH = 0x7FFF_FFFF
+TIMEOUT_INIT = SEC
+RTO_MIN = 200 * MSEC
+RTO_MAX = 120 * SEC
+ATO_MIN = 40 * MSEC
+DELACK_MIN = 40 * MSEC
+DELACK_MAX = 200 * MSEC
+TIMEWAIT_LEN = 60 * SEC
+MAX_QUICKACKS = 16
+MAX_TCP_HEADER = 256
+ACK_SCHED, ACK_TIMER, ACK_PUSHED, ACK_PUSHED2, ACK_NOW, ACK_NOMEM = 1, 2, 4, 8, 16, 32
+NAGLE_OFF, NAGLE_CORK, NAGLE_PUSH = 1, 2, 4
+PINGPONG_THRESH = 1
+URG_VALID, URG_NOTYET, URG_READ = 0x0100, 0x0200, 0x0400
+CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS = 0, 1, 2, 3, 4
+
+
+class TcpSock(Sock):
+    """Defaults are `tcp_init_sock`'s."""
+
+    def __init__(self, net: Net, family: int, kind: int, protocol: int, proto: Proto) -> None:
+        super().__init__(net, family, kind, protocol, proto)
+        self.rcvbuf = net.sysctl.tcp_rmem[1]
+        self.sndbuf = net.sysctl.tcp_wmem[1]
+        self.cleanup_defaults()
+        self.nonagle = 0
+        self.keepalive_time = 0
+        self.keepalive_intvl = 0
+        self.keepalive_probes = 0
+        self.linger2 = 0
+        self.user_timeout = 0
+        self.syn_retries = 0
+        self.defer_accept = 0
+        self.notsent_lowat = 0
+        self.recvmsg_inq = False
+        self.save_syn = 0
+        self.saved_syn: bytes | None = None
+        self.thin_lto = False
+        self.fastopen_connect = False
+        self.fastopen_no_cookie = False
+        self.fastopen_backlog = 0
+        self.congestion = net.sysctl.tcp_congestion_control
+        self.user_mss = 0
+        self.write_seq = 0
+        self.reordering = 3
+        self.accept_queue: deque[TcpSock] = deque()
+        self.syn_queue: list[Request] = []
+        self.listener: TcpSock | None = None
+        self.in_table: tuple[bytes, int, bytes, int] | None = None
+        self.nospace = False
+        self.pushed_seq = 0
+        self.write_pending = 0
+
+    def cleanup_defaults(self) -> None:
+        """What both a new socket and `tcp_disconnect` start from."""
+        self.write_queue: deque[TxSkb] = deque()
+        self.rtx_queue: deque[TxSkb] = deque()
+        self.wmem_queued = 0
+        self.receive_queue: deque[RcvSkb] = deque()
+        self.ofo_queue: list[RcvSkb] = []
+        self.rmem_alloc = 0
+        self.snd_una = 0
+        self.snd_nxt = 0
+        self.snd_sml = 0
+        self.snd_up = 0
+        self.snd_wl1 = 0
+        self.snd_wnd = 0
+        self.max_window = 0
+        self.rcv_nxt = 0
+        self.rcv_wup = 0
+        self.rcv_wnd = 0
+        self.copied_seq = 0
+        self.window_clamp = 0
+        self.rcv_ssthresh = 0
+        self.scaling_ratio = 128
+        self.rcvq_space = 0
+        self.rcvq_seq = 0
+        self.rcvq_time = 0
+        self.rcv_rtt_us = 0
+        self.rcv_rtt_seq = 0
+        self.rcv_rtt_time: int | None = None
+        self.rcv_rtt_last_tsecr = 0
+        self.snd_wscale = 0
+        self.rcv_wscale = 0
+        self.wscale_ok = False
+        self.tstamp_ok = False
+        self.sack_ok = False
+        self.ecn_ok = False
+        self.ts_recent = 0
+        self.ts_recent_stamp: int | None = None
+        self.tsoffset = 0
+        self.saw_tstamp = False
+        self.rcv_tsval = 0
+        self.rcv_tsecr = 0
+        self.mss_clamp = MSS_DEFAULT
+        self.mss_cache = MSS_DEFAULT
+        self.advmss = MSS_DEFAULT
+        self.pmtu = 0
+        self.tcp_header_len = 20
+        self.rcv_mss = TCP_MIN_MSS
+        self.last_seg_size = 0
+        self.ack_pending = 0
+        self.ack_quick = 0
+        self.ack_ato = 0
+        self.ack_retry = 0
+        self.pingpong = 0
+        self.lrcvtime = 0
+        self.lsndtime = 0
+        self.rcv_tstamp = 0
+        self.compressed_ack = 0
+        self.compressed_ack_rcv_nxt = 0
+        self.dup_ack_counter = 0
+        self.selective_acks: list[tuple[int, int]] = []
+        self.dsack: tuple[int, int] | None = None
+        self.urg_data = 0
+        self.urg_seq = 0
+        self.srtt_us = 0
+        self.mdev_us = TIMEOUT_INIT // 1000
+        self.mdev_max_us = 0
+        self.rttvar_us = 0
+        self.rtt_seq = 0
+        self.rtt_min_us: int | None = None
+        self.rto = TIMEOUT_INIT
+        self.backoff = 0
+        self.retransmits = 0
+        self.probes_out = 0
+        self.probes_tstamp = 0
+        self.retrans_stamp = 0
+        self.total_retrans = 0
+        self.total_rto = 0
+        self.packets_out = 0
+        self.sacked_out = 0
+        self.lost_out = 0
+        self.retrans_out = 0
+        self.delivered = 0
+        self.bytes_acked = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.bytes_retrans = 0
+        self.segs_in = 0
+        self.segs_out = 0
+        self.data_segs_in = 0
+        self.data_segs_out = 0
+        self.rcv_ooopack = 0
+        self.cwnd = INIT_CWND
+        self.cwnd_cnt = 0
+        self.cwnd_clamp = 0xFFFF_FFFF
+        self.ssthresh = INFINITE_SSTHRESH
+        self.prior_cwnd = 0
+        self.prior_ssthresh = 0
+        self.is_cwnd_limited = False
+        self.max_packets_out = 0
+        self.max_packets_seq = 0
+        self.cwnd_usage_seq = 0
+        self.ca_state = CA_OPEN
+        self.high_seq = 0
+        self.undo_marker = 0
+        self.undo_retrans = 0
+        self.prr_delivered = 0
+        self.prr_out = 0
+        self.tlp_high_seq = 0
+        self.tlp_retrans = False
+        self.frto = False
+        self.pending = ""
+        self.rack_mstamp = 0
+        self.rack_end_seq = 0
+        self.rack_rtt_us = 0
+        self.rack_advanced = False
+        self.reord_seen = 0
+        self.pacing_rate = (1 << 64) - 1
+        self.mss_now = MSS_DEFAULT
+        self.wstamp_ns = 0
+
+    @property
+    def now_us(self) -> int:
+        """`tcp_mstamp`."""
+        return self.net.now // 1000
+
+    def tsval(self) -> int:
+        """The timestamp clock: milliseconds with the connection's offset (RFC 7323 5.4)."""
+        return (self.net.now // MSEC + self.tsoffset) & 0xFFFF_FFFF
+
+    def ack_scheduled(self) -> bool:
+        return bool(self.ack_pending & ACK_SCHED)
+
+    def schedule_ack(self) -> None:
+        self.ack_pending |= ACK_SCHED
+
+    def in_pingpong(self) -> bool:
+        return self.pingpong >= PINGPONG_THRESH
+
+    def packets_in_flight(self) -> int:
+        return self.packets_out - self.sacked_out - self.lost_out + self.retrans_out
+
+    def urg_mode(self) -> bool:
+        return self.snd_una != self.snd_up
+
+    def is_open(self) -> bool:
+        return self.state in (State.ESTABLISHED, State.CLOSE_WAIT)
+
+    def arm(self, kind: str, delay: int) -> None:
+        """(Re)arm a timer `delay` ns from now."""
+        self.net.timers.arm(self, kind, self.net.now + delay)
+
+    def disarm(self, kind: str) -> None:
+        self.net.timers.cancel(self, kind)
+
+    def write_space(self) -> None:
+        """`sk_stream_write_space`: wake writers once a third of the buffer is free and somebody ran out of it."""
+        if self.writeable() and self.nospace:
+            self.nospace = False
+            self.wake(abi.POLLOUT | abi.POLLWRNORM | abi.POLLWRBAND)
+
+    def writeable(self) -> bool:
+        """`__sk_stream_is_writeable(sk, 1)`."""
+        return self.sndbuf - self.wmem_queued >= self.wmem_queued >> 1 and self.memory_free(wake=True)
+
+    def memory_free(self, wake: bool = False) -> bool:
+        """`__sk_stream_memory_free` with `tcp_stream_memory_free` for TCP_NOTSENT_LOWAT."""
+        if self.wmem_queued >= self.sndbuf:
+            return False
+        lowat = self.notsent_lowat or 0xFFFF_FFFF
+        return (self.write_seq - self.snd_nxt & 0xFFFF_FFFF) << (1 if wake else 0) < lowat

@@ -1,0 +1,277 @@
+"""What happens when a TCP timer expires: retransmission, loss probe, delayed ACK, zero window, keepalive (`tcp_timer.c`)."""
+
+from __future__ import annotations
+
+from errno import ETIMEDOUT
+
+from ..sock import State
+from . import recovery, rtt, timewait
+from .established import keepalive_time
+from .output import current_mss, send_ack, send_active_reset
+from .recovery import fragment
+from .sock import (
+    ACK_TIMER,
+    ATO_MIN,
+    DELACK_MAX,
+    MSEC,
+    NAGLE_OFF,
+    RTO_MAX,
+    RTO_MIN,
+    SEC,
+    TIMEOUT_INIT,
+    TIMEWAIT_LEN,
+    TcpSock,
+)
+from .xmit import probe0_base, snd_wnd_test, write_wakeup, write_xmit
+
+
+def expired(sk: TcpSock, kind: str) -> None:
+    """One of the socket's timers is due."""
+    if kind == "delack":
+        delack(sk)
+    elif kind == "compressed_ack":
+        if sk.compressed_ack:
+            sk.compressed_ack = 0
+            send_ack(sk)
+    elif kind == "keepalive":
+        keepalive(sk)
+    elif sk.state not in (State.CLOSE, State.LISTEN) and sk.pending:
+        _write_timer(sk)
+
+
+def _write_timer(sk: TcpSock) -> None:
+    """`tcp_write_timer_handler`."""
+    pending = sk.pending
+    if pending == rtt.REO_TIMEOUT:
+        reorder_timeout(sk)
+    elif pending == rtt.LOSS_PROBE:
+        loss_probe(sk)
+    elif pending == rtt.RETRANS:
+        sk.pending = ""
+        retransmit(sk)
+    elif pending == rtt.PROBE0:
+        sk.pending = ""
+        probe(sk)
+
+
+def delack(sk: TcpSock) -> None:
+    """`tcp_delack_timer_handler`."""
+    if sk.state in (State.CLOSE, State.LISTEN) or not sk.ack_pending & ACK_TIMER:
+        return
+    sk.ack_pending &= ~ACK_TIMER
+    if sk.ack_scheduled():
+        if not sk.in_pingpong():
+            sk.ack_ato = min(sk.ack_ato << 1, sk.rto, DELACK_MAX)
+        else:
+            sk.pingpong = 0
+            sk.ack_ato = ATO_MIN
+        send_ack(sk)
+
+
+def reorder_timeout(sk: TcpSock) -> None:
+    """`tcp_rack_reo_timeout`."""
+    prior = sk.packets_in_flight()
+    recovery.rack_detect_loss(sk)
+    if prior != sk.packets_in_flight():
+        if sk.ca_state != 3:
+            recovery.enter_recovery(sk, False)
+            recovery.reduce_cwnd(sk, 1, False)
+        recovery.retransmit_queue(sk)
+    if sk.pending != rtt.RETRANS:
+        rtt.rearm_rto(sk)
+
+
+def loss_probe(sk: TcpSock) -> None:
+    """`tcp_send_loss_probe`: new data if any may go, else the last segment again (RFC 8985 7.3)."""
+    mss = current_mss(sk)
+    if not sk.tlp_high_seq:
+        sk.tlp_retrans = False
+        sent = False
+        if sk.write_queue and snd_wnd_test(sk, sk.write_queue[0], mss):
+            out = sk.packets_out
+            write_xmit(sk, mss, NAGLE_OFF, 2)
+            sent = sk.packets_out > out
+        elif sk.rtx_queue:
+            skb = sk.rtx_queue[-1]
+            if skb.pcount > 1 and len(skb.data) > (skb.pcount - 1) * mss:
+                old = skb.pcount
+                rest = fragment(sk, skb, (skb.pcount - 1) * mss, mss)
+                sk.rtx_queue.append(rest)
+                sk.packets_out += skb.pcount + rest.pcount - old
+                skb = rest
+            sent = sk.tlp_retrans = recovery.retransmit(sk, skb, 1)
+        else:
+            sk.pending = ""
+            return
+        if sent:
+            sk.tlp_high_seq = sk.snd_nxt
+            sk.pending = ""
+    rtt.rearm_rto(sk)
+
+
+def model_timeout(boundary: int, base: int) -> int:
+    """`tcp_model_timeout`: how long `boundary` doubling retransmissions take, ns."""
+    threshold = (RTO_MAX // base).bit_length() - 1
+    if boundary <= threshold:
+        return ((2 << boundary) - 1) * base
+    return ((2 << threshold) - 1) * base + (boundary - threshold) * RTO_MAX
+
+
+def timed_out(sk: TcpSock, boundary: int, timeout: int = 0) -> bool:
+    """`retransmits_timed_out`."""
+    if not sk.retransmits:
+        return False
+    if not timeout:
+        base = TIMEOUT_INIT if sk.state in (State.SYN_SENT, State.SYN_RECV) else RTO_MIN
+        timeout = model_timeout(boundary, base)
+    return sk.net.now - sk.retrans_stamp >= timeout
+
+
+def _orphan_retries(sk: TcpSock, alive: bool) -> int:
+    """`tcp_orphan_retries`."""
+    retries = sk.net.sysctl.tcp_orphan_retries
+    if sk.err_soft and not alive:
+        retries = 0
+    return 8 if not retries and alive else retries
+
+
+def write_timeout(sk: TcpSock) -> bool:
+    """`tcp_write_timeout`: has it gone on too long? Then the connection is given up."""
+    sysctl = sk.net.sysctl
+    expired_now = False
+    if sk.state in (State.SYN_SENT, State.SYN_RECV):
+        retry_until = sk.syn_retries or sysctl.tcp_syn_retries
+        most = retry_until + (sysctl.tcp_syn_linear_timeouts if sk.state is State.SYN_SENT else 0)
+        expired_now = sk.retransmits >= most
+    else:
+        retry_until = sysctl.tcp_retries2
+        if sk.dead:
+            retry_until = _orphan_retries(sk, sk.rto < RTO_MAX)
+    if not expired_now:
+        expired_now = timed_out(sk, retry_until, sk.user_timeout)
+    if expired_now:
+        write_error(sk)
+    return expired_now
+
+
+def write_error(sk: TcpSock) -> None:
+    """`tcp_write_err`."""
+    timewait.done_with_error(sk, sk.err_soft or ETIMEDOUT)
+
+
+def _zero_window_timed_out(sk: TcpSock, elapsed: int) -> bool:
+    """`tcp_rtx_probe0_timed_out`."""
+    timeout = RTO_MAX * 2
+    if sk.user_timeout:
+        if elapsed > sk.user_timeout:
+            return True
+        timeout = min(timeout, sk.user_timeout)
+    return sk.net.now - sk.rcv_tstamp > timeout and elapsed > timeout
+
+
+def retransmit(sk: TcpSock) -> None:
+    """`tcp_retransmit_timer`."""
+    if not sk.packets_out or not sk.rtx_queue:
+        return
+    head = sk.rtx_queue[0]
+    if not sk.snd_wnd and not sk.dead and sk.state not in (State.SYN_SENT, State.SYN_RECV):
+        elapsed = sk.net.now - (sk.retrans_stamp or head.mstamp * 1000)
+        if _zero_window_timed_out(sk, elapsed):
+            write_error(sk)
+            return
+        recovery.enter_loss(sk)
+        recovery.retransmit(sk, head, 1)
+    else:
+        if write_timeout(sk):
+            return
+        recovery.enter_loss(sk)
+        sk.retransmits += 1
+        sk.total_rto += 1
+        recovery.retransmit(sk, sk.rtx_queue[0], 1)
+    if sk.state is not State.SYN_SENT or sk.total_rto > sk.net.sysctl.tcp_syn_linear_timeouts:
+        sk.backoff += 1
+        sk.rto = min(sk.rto << 1, RTO_MAX)
+    rtt.arm_retransmit(sk, _clamp_rto(sk))
+
+
+def _clamp_rto(sk: TcpSock) -> int:
+    """`tcp_clamp_rto_to_user_timeout`."""
+    if not sk.user_timeout:
+        return sk.rto
+    remaining = sk.user_timeout - (sk.net.now - sk.retrans_stamp)
+    return min(sk.rto, remaining) if remaining > 0 else MSEC
+
+
+def probe(sk: TcpSock) -> None:
+    """`tcp_probe_timer`: the peer's window is shut; ask whether it has opened (RFC 9293 3.8.6.1)."""
+    if sk.packets_out or not sk.write_queue:
+        sk.probes_out = 0
+        sk.probes_tstamp = 0
+        return
+    if not sk.probes_tstamp:
+        sk.probes_tstamp = sk.net.now
+    elif sk.user_timeout and sk.net.now - sk.probes_tstamp >= sk.user_timeout:
+        write_error(sk)
+        return
+    most = sk.net.sysctl.tcp_retries2
+    if sk.dead:
+        alive = min(probe0_base(sk) << sk.backoff, RTO_MAX) < RTO_MAX
+        most = _orphan_retries(sk, alive)
+        if not alive and sk.backoff >= most:
+            write_error(sk)
+            return
+    if sk.probes_out >= most:
+        write_error(sk)
+        return
+    send_probe0(sk)
+
+
+def send_probe0(sk: TcpSock) -> None:
+    """`tcp_send_probe0`."""
+    write_wakeup(sk)
+    if sk.packets_out or not sk.write_queue:
+        sk.probes_out = sk.backoff = sk.probes_tstamp = 0
+        return
+    sk.probes_out += 1
+    if sk.backoff < sk.net.sysctl.tcp_retries2:
+        sk.backoff += 1
+    timeout = min(probe0_base(sk) << sk.backoff, RTO_MAX)
+    if sk.user_timeout and sk.probes_tstamp:
+        remaining = max(sk.user_timeout - (sk.net.now - sk.probes_tstamp), rtt.TIMEOUT_MIN)
+        timeout = min(timeout, remaining)
+    rtt.arm_retransmit(sk, timeout, rtt.PROBE0)
+
+
+def keepalive(sk: TcpSock) -> None:
+    """`tcp_keepalive_timer`; it also ends an orphan's FIN-WAIT-2."""
+    if sk.state is State.FIN_WAIT2 and sk.dead:
+        if sk.linger2 >= 0:
+            left = timewait.fin_time(sk) - TIMEWAIT_LEN
+            if left > 0:
+                timewait.enter_time_wait(sk, State.FIN_WAIT2, left)
+                return
+        send_active_reset(sk)
+        timewait.done(sk)
+        return
+    if not sk.keepopen or sk.state in (State.CLOSE, State.SYN_SENT, State.LISTEN):
+        return
+    when = keepalive_time(sk)
+    if sk.packets_out or sk.write_queue:
+        sk.arm("keepalive", when)
+        return
+    idle = sk.net.now - max(sk.lrcvtime, sk.rcv_tstamp)
+    if idle < when:
+        sk.arm("keepalive", when - idle)
+        return
+    probes = sk.keepalive_probes or sk.net.sysctl.tcp_keepalive_probes
+    if sk.user_timeout:
+        over = idle >= sk.user_timeout and sk.probes_out > 0
+    else:
+        over = sk.probes_out >= probes
+    if over:
+        send_active_reset(sk)
+        write_error(sk)
+        return
+    write_wakeup(sk)
+    sk.probes_out += 1
+    sk.arm("keepalive", sk.keepalive_intvl or sk.net.sysctl.tcp_keepalive_intvl * SEC)

@@ -1,0 +1,177 @@
+"""A namespace with its link: the place where programs run, one after the other.
+
+`clean` brings it back to what it was before the first program, and says whether it could: descriptors closed without a trace
+(a zero linger time makes TCP forget at once), sockets that outlive their descriptors destroyed through sock_diag, routes and
+neighbours learnt flushed, the link drained.  What cannot be undone (see `marks.lasting`) makes a site be given up instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import socket
+import struct
+
+from stack_under_test.contract.world import PEER_MAC, STACK_MAC, World
+from stack_under_test.worker import kernel
+from stack_under_test.worker.kernel import SYS_SETSOCKOPT, read_into, syscall
+from stack_under_test.worker.marks import Marks
+from stack_under_test.worker.netlink import Netlink
+
+_NETLINK_ROUTE, _NETLINK_SOCK_DIAG = 0, 4
+_TCPDIAG_GETSOCK, _SOCK_DESTROY = 18, 21
+"""The old dump request, for it alone asks for all address families at once."""
+_STATES = 0x1FFF & ~(1 << 10)
+"""All but LISTEN and bound ones, which end with their descriptors, and to look for which every bucket is locked."""
+_RTM_DELNEIGH, _RTM_GETNEIGH = 29, 30
+_NUD_PERMANENT, _NUD_NOARP = 0x80, 0x40
+_ROUNDS = 5
+_UP_TO_MLD_S = 0.05
+_ETHERNET = {4: b"\x08\x00", 6: b"\x86\xdd"}
+_COUNTED = {b"TCP:": (2, 6), b"TCP6:": (2,), b"FRAG:": (2,), b"FRAG6:": (2,)}
+"""Words of /proc/net/sockstat and sockstat6 that count what a namespace holds; `orphan` and `alloc` are the host's."""
+_DUMP_TCP = struct.pack("=BBBB48xII", 0, 0, 0, 0, _STATES, 0)
+
+
+class Site:
+    """One namespace; `tun` is the non-blocking descriptor of its link.  Made inside the namespace."""
+
+    def __init__(self, world: World, namespace: int, tun: int, proc: int | None) -> None:
+        self.world = world
+        self.namespace = namespace
+        self.tun = tun
+        self.tap = world.link == "tap"
+        self._buffer = bytearray(1 << 17)
+        self._proc = proc
+        self._forget = (ctypes.c_int * 2)(1, 0)
+        self._forget_address = ctypes.addressof(self._forget)
+        with kernel.wide_table():
+            self._sockstat = [self._open(f"self/net/{name}", os.O_RDONLY) for name in ("sockstat", "sockstat6")]
+            self._flush = self._open("sys/net/ipv4/route/flush", os.O_WRONLY)
+            self._diag = _netlink(_NETLINK_SOCK_DIAG)
+            self._route = _netlink(_NETLINK_ROUTE)
+
+    def _open(self, name: str, flags: int) -> int | None:
+        if self._proc is None:
+            return None
+        try:
+            return kernel.own_fd(os.open(name, flags, dir_fd=self._proc))
+        except OSError:
+            return None
+
+    def enter(self) -> None:
+        kernel.setns(self.namespace, kernel.CLONE_NEWNET)
+
+    def close(self) -> None:
+        """Give the site up; the namespace goes with its last descriptor."""
+        for fd in (self.namespace, self.tun, *self._sockstat, self._flush):
+            if fd is not None:
+                os.close(fd)
+        for netlink in (self._diag, self._route):
+            if netlink is not None:
+                netlink.close()
+
+    # The link
+
+    def envelope(self, octets: bytes, raw: bool) -> bytes:
+        """What is written to the link for a packet; raw frames are written as they are."""
+        if raw or not self.tap:
+            return octets
+        return STACK_MAC + PEER_MAC + _ETHERNET.get(octets[0] >> 4, _ETHERNET[4]) + octets
+
+    def packet_of(self, octets: bytes) -> bytes:
+        """The IP packet in what the link carries, or b"" when it is something else."""
+        if not self.tap:
+            return octets
+        return octets[14:] if octets[12:14] in (b"\x08\x00", b"\x86\xdd") else b""
+
+    def settle(self) -> None:
+        """Throw away what bringing the link up has sent: with a TAP, MLD reports within a few timer ticks."""
+        if self.tap:
+            while select.select([self.tun], [], [], _UP_TO_MLD_S)[0]:
+                self.drain()
+        self.drain()
+
+    def drain(self) -> int:
+        """Throw away what waits on the link; how many packets that was."""
+        count = 0
+        while True:
+            try:
+                os.readv(self.tun, [self._buffer])
+            except BlockingIOError:
+                return count
+            count += 1
+
+    # Cleaning
+
+    def clean(self, marks: Marks, highest: int) -> str:
+        """Undo what a program did; "" or why that is not possible.  `highest` is the highest descriptor it may have."""
+        address = self._forget_address
+        for fd in range(0 if marks.standard_fds else 3, highest + 1):
+            syscall(SYS_SETSOCKOPT, fd, socket.SOL_SOCKET, socket.SO_LINGER, address, 8, 0)
+        kernel.close_range(3, kernel.PROGRAM_FDS - 1)
+        left = marks.lasting
+        try:
+            if marks.listened or self._counts():
+                self._destroy()
+                left = left or self._counts()
+            if self.tap:
+                self._forget_neighbours()
+            if marks.unreachable and not self._flush_routes():
+                left = left or "learnt routes cannot be flushed"
+        except OSError as error:
+            left = left or f"cleaning: {error}"
+        self.drain()
+        return left
+
+    def _counts(self) -> str:
+        """What /proc/net/sockstat still counts in this namespace: TCP sockets, TIME-WAIT, incomplete datagrams."""
+        for fd in self._sockstat:
+            if fd is None:
+                return "sockets cannot be counted"
+            for line in os.pread(fd, 1024, 0).splitlines():
+                words = line.split()
+                if words[0] in _COUNTED and any(int(words[at]) for at in _COUNTED[words[0]]):
+                    return line.decode()
+        return ""
+
+    def _destroy(self) -> None:
+        """End every TCP socket in the namespace: orphans, TIME-WAIT, half-open requests of listeners that are gone."""
+        if self._diag is None:
+            return
+        for _ in range(_ROUNDS):
+            found = [payload for _, payload in self._diag.dump(_TCPDIAG_GETSOCK, _DUMP_TCP)]
+            if not found:
+                return
+            for payload in found:
+                request = struct.pack("=BBBBI", payload[0], socket.IPPROTO_TCP, 0, 0, _STATES) + payload[4:52]
+                with contextlib.suppress(FileNotFoundError):
+                    self._diag.ask(_SOCK_DESTROY, 0, request)
+        raise OSError("TCP sockets come back after having been destroyed")
+
+    def _forget_neighbours(self) -> None:
+        if self._route is None:
+            return
+        for _, payload in list(self._route.dump(_RTM_GETNEIGH, bytes(12))):
+            state = struct.unpack_from("=H", payload, 8)[0]
+            if state & (_NUD_PERMANENT | _NUD_NOARP):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                self._route.ask(_RTM_DELNEIGH, 0, payload)
+
+    def _flush_routes(self) -> bool:
+        """Forget path MTUs and redirects (IPv4; IPv6's are among the lasting marks)."""
+        if self._flush is None:
+            return False
+        os.write(self._flush, b"1")
+        return True
+
+
+def _netlink(protocol: int) -> Netlink | None:
+    try:
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        return Netlink(socket.socket(fileno=kernel.own_fd(opened.detach())))
+    except OSError:
+        return None
