@@ -75,9 +75,10 @@ class Hunt:
         if not self._listener.found(self._finding(number, program, result)):
             return
         short = shrink(program, self.fingerprint, fingerprint, self._budget)
-        again = self._pair.run(short)
-        if short != program and isinstance(again, Diverge) and again.divergence.fingerprint == fingerprint:
-            self._listener.shrunk(self._finding(number, short, again))
+        if short != program:
+            again = self._pair.run(short)
+            if isinstance(again, Diverge) and again.divergence.fingerprint == fingerprint:
+                self._listener.shrunk(self._finding(number, short, again))
 
     def fingerprint(self, program: Program) -> str | None:
         """What `program` shows now, as shrinking asks. Raises Stopped."""

@@ -60,7 +60,7 @@ class Connection:
             left = self._left[len(done) :]
             retried = retried and not done
             if failure is not None:
-                self._close()
+                self.close()
                 self._open()
                 # A worker that ends between two programs has failed at cleaning up after the first, not at the second.
                 if left and (began or retried):
@@ -74,9 +74,9 @@ class Connection:
         return traces
 
     def close(self) -> None:
-        """End the worker."""
-        self._end(self._id, True)
-        self._close()
+        """Let go of the worker, which ends with its nursery."""
+        self._socket.close()
+        self._memory.close()
 
     def _open(self) -> None:
         self._id, self._socket, memory = self._spawn()
@@ -85,10 +85,6 @@ class Connection:
         self._fd = self._socket.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
-
-    def _close(self) -> None:
-        self._socket.close()
-        self._memory.close()
 
     def _send(self, programs: list[Program]) -> None:
         octets = pack_programs(programs)

@@ -45,12 +45,12 @@ class LinuxTarget:
         if reason is not None:
             raise Unavailable(reason)
         self._nursery = _Nursery()
-        self._finalizer = weakref.finalize(self, self._nursery.close)
+        self._connections: list[Connection] = []
+        self._finalizer = weakref.finalize(self, _end, self._nursery, self._connections)
         metadata: dict[World, Metadata] = {}
         try:
-            self._connections = [
-                Connection(self._nursery.worker, self._nursery.end, limit_ns, metadata) for _ in range(workers)
-            ]
+            for _ in range(workers):
+                self._connections.append(Connection(self._nursery.worker, self._nursery.end, limit_ns, metadata))
         except Unavailable:
             self.close()
             raise
@@ -114,6 +114,12 @@ class LinuxTarget:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _end(nursery: _Nursery, connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.close()
+    nursery.close()
 
 
 class _Nursery:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 LIMIT = 576
 HIGHEST_TYPE = 18
-ERRORS = frozenset((3, 4, 5, 11, 12))
+ERRORS = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12))
+"""`icmp_pointers[].error`: with the errors proper, whatever Linux does not know better."""
 _INTERNETWORK_CONTROL = 0xC0
 
 

@@ -82,6 +82,7 @@ def receive(net: Net, packet: Packet) -> None:
     if found is not None:
         enqueue(found, datagram)  # type: ignore[arg-type]
     elif not bad:
+        packet.octets = octets[:end]
         icmp_send.send(net, packet, 3, 3)
 
 

@@ -61,7 +61,7 @@ def sendmsg(sk: UdpSock, message: Message) -> int:
         _append(sk, sk.pending, message, size, more)
         return size
     destination, dport, connected = _destination(sk, message)
-    cookie = Cookie(oif=sk.bound_dev_if, segment=sk.gso_size)
+    cookie = Cookie(sk.saddr, sk.bound_dev_if, segment=sk.gso_size)
     if message.control:
         connected = not _read_control(message.control, cookie) and connected
     if cookie.options is None:
@@ -116,8 +116,7 @@ def _read_control(control: bytes, cookie: Cookie) -> bool:
 def _route(sk: UdpSock, message: Message, cookie: Cookie, destination: bytes, connected: bool) -> Route:
     """The route, from the connection where nothing differs from it. Raises Fail(EACCES) for broadcast without leave."""
     scope = Scope.LINK if sk.dontroute or message.flags & abi.MSG_DONTROUTE else Scope.UNIVERSE
-    source = cookie.address if cookie.address != ANY else sk.saddr
-    oif = cookie.oif
+    source, oif = cookie.address, cookie.oif
     if is_multicast(destination):
         oif = oif or sk.mc_index
         source = sk.mc_addr if source == ANY else source
@@ -174,19 +173,16 @@ def _allocate(sk: UdpSock, pending: Pending, total: int) -> None:
 
 
 def _append(sk: UdpSock, pending: Pending, message: Message, size: int, more: bool) -> None:
-    """`ip_append_data` to what is corked; an error throws all of it away."""
-    if message.flags & abi.MSG_PROBE:
-        if not pending.charged:
-            sk.pending = None
-        return
-    try:
-        _charge(sk, pending, size)
-        pending.data += message.iter.copy_from(size)
-    except Fail:
-        _discard(sk)
-        raise
-    pending.length += size
-    sk.wmem_alloc = 1 + pending.charged
+    """`ip_append_data` to what is corked; an error throws all of it away, MSG_PROBE only appends nothing."""
+    if not message.flags & abi.MSG_PROBE:
+        try:
+            _charge(sk, pending, size)
+            pending.data += message.iter.copy_from(size)
+        except Fail:
+            _discard(sk)
+            raise
+        pending.length += size
+        sk.wmem_alloc = 1 + pending.charged
     if not more:
         push_pending(sk)
 

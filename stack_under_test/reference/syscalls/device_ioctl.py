@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from errno import EINVAL, ENODEV, ENOTTY
+from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOTTY
 from types import MappingProxyType
 
 from ...contract import abi
@@ -22,6 +22,7 @@ SIOCGIFDSTADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFPFLAGS = 0x8917, 0x8919, 
 LINK_QUEUE = 8192
 """The transmit queue that makers of worlds give the link."""
 ARPHRD_LOOPBACK, ARPHRD_NONE = 772, 0xFFFE
+_OF_ADDRESSES = frozenset((abi.SIOCGIFADDR, SIOCGIFDSTADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK))
 NOT_MODELLED = frozenset(
     (
         *(0x8914, 0x8916, 0x8918, 0x891A, 0x891C, 0x891E, 0x8922, 0x8923, 0x8924, 0x8925, 0x8930, 0x8931, 0x8932),
@@ -46,21 +47,21 @@ def device_ioctl(command: int, argument: int, memory: UserMemory) -> None:
         found = device(struct.unpack_from("<i", request, IFNAMSIZ)[0])
         if found is None:
             raise Fail(ENODEV, "dev_ifname")
-        memory.write(argument, _name(found))
+        memory.write(argument, found.name.encode() + b"\0")
         return
     answer = _ANSWERS.get(command)
     if answer is None:
         raise Fail(ENOTTY, "dev_ioctl: unknown command")
-    found = _find(request)
-    octets = answer(found)
-    memory.write(argument + IFNAMSIZ, octets)
+    memory.write(argument + IFNAMSIZ, answer(_find(request, command in _OF_ADDRESSES)))
 
 
-def _find(request: bytes) -> Device:
-    """The device named, up to a colon (an alias's label)."""
-    name = request[: IFNAMSIZ - 1].split(b"\0")[0].split(b":")[0]
+def _find(request: bytes, labelled: bool) -> Device:
+    """The device named, up to a colon; behind it stands an address's label, and no address here has one."""
+    name, colon, _ = request[: IFNAMSIZ - 1].split(b"\0")[0].partition(b":")
     for entry in DEVICES:
         if entry.name.encode() == name:
+            if colon and labelled:
+                raise Fail(EADDRNOTAVAIL, "devinet_ioctl: label")
             return entry
     raise Fail(ENODEV, "dev_ifsioc")
 

@@ -7,7 +7,7 @@ from errno import EFAULT, EINVAL, EMSGSIZE, ENOBUFS
 from typing import NamedTuple
 
 from ...contract import abi
-from ..errors import Fail
+from ..errors import Fail, NotModelled
 from ..file import SocketFile
 from ..sock import Message, Socket
 from ..task import Task
@@ -15,6 +15,7 @@ from ..uaccess import UIO_MAXIOV, IovIter, UserMemory, import_iovec, import_ubuf
 from ..wait import Blocking, MayBlock
 from .addresses import SOCKADDR_STORAGE, holding, move_addr_to_kernel, move_addr_to_user
 from .registers import c_int, c_uint, c_ulong
+from .sol_socket_set import RCVTSTAMP
 
 MSG_SENDPAGE_NOPOLICY, MSG_SPLICE_PAGES, MSG_SENDPAGE_DECRYPTED = 0x10000, 0x8000000, 0x100000
 MSG_INTERNAL_SENDMSG_FLAGS = MSG_SENDPAGE_NOPOLICY | MSG_SPLICE_PAGES | MSG_SENDPAGE_DECRYPTED
@@ -22,6 +23,7 @@ MSG_CMSG_COMPAT = 0x8000_0000
 CMSG_HEADER = 16
 CMSG_ON_STACK = 36
 """Ancillary data up to this size is not charged to the socket."""
+_REPORTED_OPTIONS = (abi.SO_RXQ_OVFL, abi.SO_RCVMARK, abi.SO_RCVPRIORITY)
 MSG_NAMELEN, MSG_CONTROLLEN, MSG_FLAGS = 8, 40, 48
 """Offsets in `struct user_msghdr`."""
 
@@ -29,6 +31,20 @@ MSG_NAMELEN, MSG_CONTROLLEN, MSG_FLAGS = 8, 40, 48
 def _nonblocking(sock: Socket) -> int:
     assert sock.file is not None
     return abi.MSG_DONTWAIT if sock.file.flags & abi.O_NONBLOCK else 0
+
+
+def _check_zerocopy(sock: Socket, flags: int) -> None:
+    if flags & abi.MSG_ZEROCOPY and sock.sk.options.get(abi.SO_ZEROCOPY):
+        raise NotModelled("MSG_ZEROCOPY")
+
+
+def _check_ancillary(sock: Socket) -> None:
+    """`sock_recv_cmsgs`: times, marks and counters of drops that would now be reported with the data."""
+    sk = sock.sk
+    if sk.timestamp_flags & RCVTSTAMP or sk.options.get(abi.SO_TIMESTAMPING):
+        raise NotModelled("receive timestamps")
+    if sk.type != abi.SOCK_STREAM and any(sk.options.get(name) for name in _REPORTED_OPTIONS):
+        raise NotModelled("SO_RXQ_OVFL, SO_RCVMARK, SO_RCVPRIORITY")
 
 
 def _held(task: Task, sock: Socket, call: Blocking[int]) -> Blocking[int]:
@@ -44,7 +60,9 @@ def sys_sendto(task: Task, fd: int, buffer: int, size: int, flags: int, address:
     address = c_ulong(address)
     if address:
         name = move_addr_to_kernel(task.memory, address, c_int(length))
-    message = Message(source, c_uint(flags) & ~MSG_INTERNAL_SENDMSG_FLAGS | _nonblocking(sock), name)
+    flags = c_uint(flags) & ~MSG_INTERNAL_SENDMSG_FLAGS | _nonblocking(sock)
+    _check_zerocopy(sock, flags)
+    message = Message(source, flags, name)
     result = sock.ops.sendmsg(sock, message)
     return result if isinstance(result, int) else _held(task, sock, result)
 
@@ -113,6 +131,7 @@ def sys_sendmsg(task: Task, fd: int, header_address: int, flags: int) -> MayBloc
     if header.controllen > CMSG_ON_STACK and header.controllen >= task.net.sysctl.optmem_max:
         raise Fail(ENOBUFS, "____sys_sendmsg: sock_kmalloc")
     control = memory.read(header.control, header.controllen)
+    _check_zerocopy(sock, flags)
     message = Message(source, flags & ~MSG_INTERNAL_SENDMSG_FLAGS | _nonblocking(sock), name, control)
     result = sock.ops.sendmsg(sock, message)
     return result if isinstance(result, int) else _held(task, sock, result)
@@ -131,25 +150,28 @@ def sys_recvmsg(task: Task, fd: int, header_address: int, flags: int) -> MayBloc
     message.flags_out = flags & abi.MSG_CMSG_CLOEXEC
     result = sock.ops.recvmsg(sock, message, into.count)
     if not isinstance(result, int):
-        return _held(task, sock, _recvmsg_later(task.memory, header_address, header, message, result))
-    return _finish_recvmsg(task.memory, header_address, header, message, result)
+        return _held(task, sock, _recvmsg_later(task, sock, header_address, header, message, result))
+    _check_ancillary(sock)
+    _finish_recvmsg(task.memory, header_address, header, message)
+    return result
 
 
 def _recvmsg_later(
-    memory: UserMemory, address: int, header: UserMsghdr, message: Message, call: Blocking[int]
+    task: Task, sock: Socket, address: int, header: UserMsghdr, message: Message, call: Blocking[int]
 ) -> Blocking[int]:
     result = yield from call
-    return _finish_recvmsg(memory, address, header, message, result)
+    _check_ancillary(sock)
+    _finish_recvmsg(task.memory, address, header, message)
+    return result
 
 
-def _finish_recvmsg(memory: UserMemory, address: int, header: UserMsghdr, message: Message, result: int) -> int:
+def _finish_recvmsg(memory: UserMemory, address: int, header: UserMsghdr, message: Message) -> None:
     """`____sys_recvmsg` after the protocol: name, flags, controllen, in this order."""
     used = _put_control(memory, header, message)
     if header.name:
         move_addr_to_user(memory, message.name or b"", header.name, address + MSG_NAMELEN)
     memory.write_int(address + MSG_FLAGS, message.flags_out & ~MSG_CMSG_COMPAT)
     memory.write(address + MSG_CONTROLLEN, struct.pack("<Q", used))
-    return result
 
 
 def _put_control(memory: UserMemory, header: UserMsghdr, message: Message) -> int:

@@ -95,6 +95,7 @@ def _bind_to_index(sk: Sock, index: int) -> None:
     if index < 0:
         raise Fail(EINVAL, "sock_bindtoindex_locked")
     sk.bound_dev_if = index
+    sk.route = None
 
 
 # --- plain values

@@ -123,13 +123,13 @@ def _finish(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
 
 def _old(sk: TcpSock, segment: Segment, flags: int, info: AckInfo, sack_octets: bytes) -> Verdict:
     """An ACK below SND.UNA: refused when too far below, else only its SACK blocks count."""
+    if flags & UPDATE_TS:
+        replace_ts_recent(sk, segment.seq)
     largest = min(sk.max_window, sk.bytes_acked)
     if before(segment.ack, (sk.snd_una - largest) & MASK):
         if not flags & NO_CHALLENGE:
             send_challenge_ack(sk)
         return Verdict.BAD
-    if flags & UPDATE_TS:
-        replace_ts_recent(sk, segment.seq)
     if sack_octets:
         sack.tag(sk, sack_octets, info)
         rexmit = recovery.alert(sk, info, 0)

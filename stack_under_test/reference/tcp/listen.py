@@ -95,7 +95,7 @@ class Request:
 def conn_request(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
     """`tcp_conn_request`: a SYN for a listener."""
     net = sk.net
-    if not isn and len(sk.syn_queue) >= sk.max_ack_backlog and sk.max_ack_backlog <= len(sk.syn_queue):
+    if not isn and len(sk.syn_queue) > sk.max_ack_backlog:
         if net.sysctl.tcp_syncookies:
             raise NotModelled("syncookies")
         return
@@ -292,7 +292,7 @@ INHERITED = (
     "min_ttl", "pmtudisc", "recverr", "freebind", "transparent", "cmsg_flags", "mc_ttl", "mc_loop", "mc_all", "nonagle",
     "keepalive_time", "keepalive_intvl", "keepalive_probes", "linger2", "user_timeout", "syn_retries", "notsent_lowat",
     "recvmsg_inq", "congestion", "user_mss", "thin_lto", "defer_accept", "timestamp_flags", "bind_address_no_port",
-    "local_port_range", "peek_off",
+    "local_port_range", "peek_off", "shutdown",
 )  # fmt: skip
 """What a child takes from its listener (`sk_clone`)."""
 

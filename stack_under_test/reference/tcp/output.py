@@ -95,7 +95,7 @@ def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, da
             urgent = 0xFFFF
             flags |= URG
     octets = header(
-        (sk.num, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr)
+        (sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr)
     )
     ip.queue_xmit(sk, octets)
 
@@ -104,7 +104,7 @@ def event_ack_sent(sk: TcpSock) -> None:
     """`tcp_event_ack_sent`: one quick ACK fewer, and nothing is owed."""
     sk.compressed_ack = 0
     sk.disarm("compressed_ack")
-    if sk.ack_quick:
+    if sk.ack_quick and sk.ack_scheduled():
         sk.ack_quick -= 1
         if not sk.ack_quick:
             sk.ack_ato = ATO_MIN
@@ -178,7 +178,7 @@ def send_delayed_ack(sk: TcpSock) -> None:
             return
         timeout = min(timeout, armed)
     sk.ack_pending |= ACK_TIMER | 1
-    sk.net.timers.arm(sk, "delack", timeout)
+    sk.arm("delack", timeout - now)
 
 
 def send_synack(sk: TcpSock) -> None:

@@ -72,7 +72,7 @@ def _rescale(sk: TcpSock, skb: RcvSkb) -> None:
     old = sk.scaling_ratio
     sk.scaling_ratio = (len(skb.data) << window.RMEM_TO_WIN_SCALE) // skb.truesize or 1
     if old != sk.scaling_ratio:
-        sk.window_clamp = window.win_from_space(sk, sk.rcvbuf)
+        window.set_clamp(sk, window.win_from_space(sk, sk.rcvbuf))
         sk.rcvq_space = min(sk.rcvq_space, sk.window_clamp)
 
 

@@ -97,7 +97,7 @@ class _Reader:
         self.peek = bool(message.flags & abi.MSG_PEEK)
         offset = max(sk.peek_off, 0) if self.peek else 0
         self.peek_seq = (sk.copied_seq + offset) & MASK
-        self.target = size if message.flags & abi.MSG_WAITALL else max(1, min(sk.rcvlowat, size))
+        self.target = (size if message.flags & abi.MSG_WAITALL else min(sk.rcvlowat, size)) or 1
         self.error = 0
         self.ended = False
 
@@ -119,7 +119,7 @@ class _Reader:
     def take(self) -> bool:
         """Copy what is there. True: the call is over; False: wait for more."""
         sk = self.sk
-        while self.left > 0:
+        while True:
             if sk.urg_data and sk.urg_seq == self.seq and self.copied:
                 return True
             skb = self._next()
@@ -127,9 +127,8 @@ class _Reader:
                 return self._nothing()
             if not self._copy(skb):
                 return True
-            if self.ended:
+            if self.ended or self.left <= 0:
                 return True
-        return True
 
     def _next(self) -> RcvSkb | None:
         """The buffer the position lies in, or one whose FIN is next."""

@@ -7,7 +7,7 @@ One timer stands for retransmission, loss probe, reordering and zero-window prob
 from __future__ import annotations
 
 from .seq import MASK, after
-from .sock import MSEC, RTO_MAX, RTO_MIN, TcpSock
+from .sock import MSEC, RTO_MAX, RTO_MIN, SEC, TcpSock
 
 RETRANS, LOSS_PROBE, REO_TIMEOUT, PROBE0 = "retrans", "loss_probe", "reo_timeout", "probe0"
 TIMEOUT_MIN = 8 * MSEC
@@ -66,8 +66,10 @@ def update(sk: TcpSock, seq_rtt_us: int, sack_rtt_us: int, ca_rtt_us: int, acked
 
 
 def set_rto(sk: TcpSock) -> None:
-    """`tcp_set_rto`."""
-    sk.rto = min(max(((sk.srtt_us >> 3) + sk.rttvar_us) * 1000, RTO_MIN), RTO_MAX)
+    """`tcp_set_rto`, in whole kernel ticks."""
+    tick = SEC // sk.net.release.hz
+    rto = -(-((sk.srtt_us >> 3) + sk.rttvar_us) * 1000 // tick) * tick
+    sk.rto = min(max(rto, RTO_MIN), RTO_MAX)
 
 
 def arm_retransmit(sk: TcpSock, delay: int, kind: str = RETRANS) -> None:

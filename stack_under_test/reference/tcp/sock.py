@@ -220,8 +220,8 @@ class TcpSock(Sock):
         return self.state in (State.ESTABLISHED, State.CLOSE_WAIT)
 
     def arm(self, kind: str, delay: int) -> None:
-        """(Re)arm a timer `delay` ns from now."""
-        self.net.timers.arm(self, kind, self.net.now + delay)
+        """(Re)arm a timer `delay` ns from now; a kernel timer fires at the next tick at the earliest."""
+        self.net.timers.arm(self, kind, self.net.now + max(delay, SEC // self.net.release.hz))
 
     def disarm(self, kind: str) -> None:
         self.net.timers.cancel(self, kind)

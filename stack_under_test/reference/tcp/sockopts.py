@@ -18,11 +18,10 @@ from ..inet.sockglue_get import ip_getsockopt
 from ..net import SEC
 from ..sock import State
 from ..uaccess import UserMemory
-from . import info
+from . import info, window
 from .established import keepalive_time
 from .recvmsg import cleanup_rbuf
 from .sock import ACK_PUSHED, MSEC, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TIMEOUT_INIT, TcpSock
-from .window import space
 from .xmit import push_pending_frames
 
 MAX_KEEPIDLE = 32767
@@ -31,7 +30,6 @@ MAX_KEEPCNT = 127
 MAX_SYNCNT = 127
 FIN_TIMEOUT_MAX = 120
 CA_NAME_MAX = 16
-SOCK_MIN_RCVBUF = 2304
 AVAILABLE_CONGESTION = ("reno", "bbr", "cubic")
 
 Set = Callable[[TcpSock, int], None]
@@ -234,16 +232,7 @@ def _window_clamp(sk: TcpSock, number: int) -> None:
             raise Fail(EINVAL, "tcp_set_window_clamp: not closed")
         sk.window_clamp = 0
         return
-    old_clamp = sk.window_clamp
-    new_clamp = max(SOCK_MIN_RCVBUF // 2, number)
-    if new_clamp == old_clamp:
-        return
-    sk.window_clamp = new_clamp
-    if new_clamp < old_clamp:
-        sk.rcv_ssthresh = min(sk.rcv_ssthresh, new_clamp)
-    else:
-        sk.rcv_ssthresh = max(min(sk.rcv_wnd, new_clamp), sk.rcv_ssthresh)
-        space(sk)
+    window.set_clamp(sk, number)
 
 
 def _quickack(sk: TcpSock, number: int) -> None:

@@ -12,6 +12,7 @@ from .seq import MASK, after, before, diff
 from .sock import ACK_NOMEM, INIT_CWND, MAX_TCP_HEADER, TcpSock
 
 RMEM_TO_WIN_SCALE = 8
+SOCK_MIN_RCVBUF = 2304
 
 
 def win_from_space(sk: TcpSock, space: int) -> int:
@@ -159,6 +160,19 @@ def clamp(sk: TcpSock) -> None:
         sk.rcvbuf = min(sk.rmem_alloc, limit)
     if sk.rmem_alloc > sk.rcvbuf:
         sk.rcv_ssthresh = min(sk.window_clamp, 2 * sk.advmss)
+
+
+def set_clamp(sk: TcpSock, clamp: int) -> None:
+    """`tcp_set_window_clamp`: a lower clamp takes the threshold down, a higher one up to what is announced."""
+    old = sk.window_clamp
+    new = max(SOCK_MIN_RCVBUF // 2, clamp)
+    if new == old:
+        return
+    sk.window_clamp = new
+    if new < old:
+        sk.rcv_ssthresh = min(sk.rcv_ssthresh, new)
+    else:
+        sk.rcv_ssthresh = max(min(sk.rcv_wnd, new), sk.rcv_ssthresh)
 
 
 def space_adjust(sk: TcpSock) -> None:

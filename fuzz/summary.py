@@ -1,0 +1,61 @@
+"""What a campaign says at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fuzz.campaign import Summary
+
+_NS = 1_000_000_000
+_CLASSES = {
+    "established": "reached ESTABLISHED",
+    "moved_data": "moved data",
+    "closed_in_order": "ended with an orderly close",
+    "met_error": "met an error",
+}
+_FEW = 50
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """Totals, the shares of the four classes, and a line per finding."""
+    totals = summary.totals
+    rate = summary.ran * _NS // max(1, summary.elapsed_ns)
+    yield f"{totals.programs} programs, {totals.steps} steps, {rate} programs/s"
+    results = ("agree", "diverge", "unsupported", "late", "unsteady", "flaky")
+    yield ", ".join(f"{name} {getattr(totals, name)}" for name in results)
+    if totals.lost:
+        yield f"lost {totals.lost}: the process that ran them died, twice"
+    yield ", ".join(f"{_CLASSES[name]} {share} %" for name, share in totals.shares().items())
+    unlisted = summary.unlisted
+    listed = sum(bool(found.listed) for found in summary.findings)
+    yield f"{len(unlisted)} unlisted divergences, {listed} listed"
+    ordered = sorted(unlisted, key=lambda found: -summary.occurrences.get(found.fingerprint, 0))
+    for found in ordered[:_FEW]:
+        times = summary.occurrences.get(found.fingerprint, 0)
+        yield f"  {found.fingerprint}  {times:5} x  {found.program.count(chr(10)):2} lines  {found.summary}"
+    if len(ordered) > _FEW:
+        yield f"  and {len(ordered) - _FEW} more"
+
+
+def summary_json(summary: Summary) -> dict[str, Any]:
+    """The same as data; `findings` in full, the shrunk program as text."""
+    return {
+        "totals": summary.totals.as_json(),
+        "shares": summary.totals.shares(),
+        "interrupted": summary.interrupted,
+        "elapsed_ns": summary.elapsed_ns,
+        "findings": [
+            {
+                "fingerprint": found.fingerprint,
+                "status": found.status,
+                "kind": found.kind,
+                "summary": found.summary,
+                "listed": found.listed,
+                "number": found.number,
+                "occurrences": summary.occurrences.get(found.fingerprint, 0),
+                "program": found.program,
+            }
+            for found in summary.findings
+        ],
+    }
