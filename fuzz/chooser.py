@@ -47,7 +47,7 @@ class Chooser(Protocol):
         """One of the table's items."""
 
     def chance(self, percent: int) -> bool:
-        """True in `percent` of 100 cases."""
+        """True in `percent` of 100 cases; False is the simpler answer."""
 
 
 class RandomChooser:
@@ -66,4 +66,4 @@ class RandomChooser:
         return table.at(int(self._random() * table.total))
 
     def chance(self, percent: int) -> bool:
-        return self._random() * 100 < percent
+        return self._random() * 100 >= 100 - percent

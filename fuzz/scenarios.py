@@ -69,22 +69,28 @@ def passive(draft: Draft) -> Script:
     server = yield from listener(draft)
     for _ in range(draft.choose.weighted(_CONNECTIONS)):
         yield
-        early = calls.accept(draft, server) if draft.choose.chance(12) else None
-        flow = yield from arrival(draft, server)
-        if flow is None:
-            continue
-        yield
-        child = _accepted(draft, server, flow, early)
+        child = yield from incoming_connection(draft, server)
         if child is not None:
             yield from conversation(draft, child)
             yield from ends.end(draft, child)
-        elif draft.choose.chance(50):
-            draft.inject(flow.segment(ACK | PSH, draft.peer_octets(flow, 5)))
     if draft.choose.chance(25):
         calls.close(draft, server)
 
 
 _CONNECTIONS = Weights((14, 1), (2, 2))
+
+
+def incoming_connection(draft: Draft, server: Endpoint) -> Generator[None, None, Endpoint | None]:
+    """The peer connects and is accepted, perhaps by a call that has waited for it; None when it is not."""
+    early = calls.accept(draft, server) if draft.choose.chance(12) else None
+    flow = yield from arrival(draft, server)
+    if flow is None:
+        return None
+    yield
+    child = _accepted(draft, server, flow, early)
+    if child is None and draft.choose.chance(50):
+        draft.inject(flow.segment(ACK | PSH, draft.peer_octets(flow, 5)))
+    return child
 
 
 def arrival(draft: Draft, server: Endpoint) -> Generator[None, None, Flow | None]:
@@ -144,6 +150,14 @@ def conversation(draft: Draft, endpoint: Endpoint) -> Script:
 
 def active(draft: Draft) -> Script:
     """A client of ours connects to the peer."""
+    client = yield from outgoing(draft)
+    if client.flow is not None:
+        yield from conversation(draft, client)
+        yield from ends.end(draft, client)
+
+
+def outgoing(draft: Draft) -> Generator[None, None, Endpoint]:
+    """A client and the peer's answer to it; it has a flow when it is connected."""
     choose = draft.choose
     client = socket(draft, abi.SOCK_STREAM)
     yield
@@ -152,7 +166,7 @@ def active(draft: Draft) -> Script:
         bind(draft, client, STACK_IP)
     flow = Flow(draft.peer_port(), client.port or PortOf(client.fd))
     if not _connect(draft, client, flow):
-        return
+        return client
     yield
     answer = choose.weighted(_ANSWERS)
     answer(draft, client, flow)
@@ -161,13 +175,12 @@ def active(draft: Draft) -> Script:
         client.flow = flow
         if client.nonblock and choose.chance(30):
             choose.choice((options.pending_error, calls.poll))(draft, client)
-        yield from conversation(draft, client)
-        yield from ends.end(draft, client)
-    else:
-        yield
-        choose.choice((options.pending_error, calls.poll, calls.names, calls.receive, calls.send))(draft, client)
-        if choose.chance(40):
-            calls.close(draft, client)
+        return client
+    yield
+    choose.choice((options.pending_error, calls.poll, calls.names, calls.receive, calls.send))(draft, client)
+    if choose.chance(40):
+        calls.close(draft, client)
+    return client
 
 
 def _connect(draft: Draft, client: Endpoint, flow: Flow) -> bool:

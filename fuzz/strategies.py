@@ -32,7 +32,6 @@ class DrawChooser:
         return table.at(self.integer(0, table.total - 1))
 
     def chance(self, percent: int) -> bool:
-        """False is the simpler answer."""
         return percent > 0 and self.integer(0, 99) >= 100 - percent
 
 

@@ -21,7 +21,8 @@ class Facts:
     """`low` and `high`: the ephemeral range; `ports`: those in it that the program names. `acks`: acknowledgement
     numbers that do not depend on the stack's; `timestamps`: TSval of that sort, and `timestamps_relative` whether
     there are others. `crossed`: some sequence number of the peer is relative to one of the stack's. `idents`: ICMP
-    identifiers named."""
+    identifiers named. `header_at`: where the upper layer begins in packets that state this IHL falsely; `odd_offsets`:
+    some TCP data offset is false."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -31,6 +32,8 @@ class Facts:
         self.timestamps_relative = False
         self.crossed = False
         self.idents: set[int] = set()
+        self.header_at: dict[int, int] = {}
+        self.odd_offsets = False
         self.low, self.high = EPHEMERAL
         for name, value in program.world.sysctls:
             if name == "net.ipv4.ip_local_port_range":
@@ -81,9 +84,12 @@ class Facts:
 
     def _frame(self, frame: Frame) -> None:
         body = frame.body
+        if frame.ip.ihl is not None:
+            self.header_at[frame.ip.ihl & 15] = 20 + (len(frame.ip.options) + 3 & ~3)
         if isinstance(body, TcpSegment):
             self._port(body.sport)
             self._port(body.dport)
+            self.odd_offsets |= body.data_offset is not None
             ack = _constant(body.ack)
             if ack is not None:
                 self.acks.add(ack)

@@ -5,7 +5,9 @@ nothing can be said, and are counted apart, never as a pass:
 
 - a real-time run that was late (`timing.py`) is run again, a few times, then given up as `Late`;
 - a difference after an event that may fall on either side of a step by chance is `Unsteady`;
-- a difference that a second run on fresh worlds does not show again, with the same fingerprint, is `Flaky`;
+- a difference that further runs on fresh worlds do not show again, with the same fingerprint, is `Flaky`: Linux's
+  shortest delay, for the acknowledgement of a FIN, is "by the next tick", so whether it falls in a step or after it
+  is up to chance, about one run in four;
 - `NotModelled`: one side says so itself.
 """
 
@@ -97,31 +99,32 @@ Result = Agree | Diverge | Unsupported | Late | Unsteady | Flaky
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two targets, `left` the one that is right. `late_ns`: the margin of `timing.py`; `attempts`: runs before a
-    program counts as late; `confirm`: whether a difference is to be seen twice; `overlap`: run an in-process right side
-    while the left one, elsewhere, is running. `tally` counts what `policy` passes over."""
+    program counts as late; `confirm`: how many further runs must show a difference; `overlap`: run an in-process
+    right side while the left one, elsewhere, is running. `tally` counts what `policy` passes over."""
 
     left: Target
     right: Target
     policy: Policy = DEFAULT
     late_ns: int = LATE_NS
     attempts: int = 3
-    confirm: bool = True
+    confirm: int = 2
     overlap: bool = True
     tally: Counter[str] = field(default_factory=Counter, compare=False)
 
     def run(self, program: Program) -> Result:
         """Run and compare. Raises what a target raises when it cannot run at all (`Unavailable`)."""
         result = self._once(program)
-        if not isinstance(result, Diverge) or not self.confirm:
+        if not isinstance(result, Diverge):
             return result
-        again = self._once(program, Counter())
-        if isinstance(again, Diverge):
-            if again.divergence.fingerprint == result.divergence.fingerprint:
-                return result
-            return Flaky(result.divergence, again.divergence, result.left, result.right)
-        if isinstance(again, Agree):
-            return Flaky(result.divergence, None, result.left, result.right)
-        return again
+        for _ in range(self.confirm):
+            again = self._once(program, Counter())
+            if isinstance(again, Agree):
+                return Flaky(result.divergence, None, result.left, result.right)
+            if not isinstance(again, Diverge):
+                return again
+            if again.divergence.fingerprint != result.divergence.fingerprint:
+                return Flaky(result.divergence, again.divergence, result.left, result.right)
+        return result
 
     def _once(self, program: Program, tally: Counter[str] | None = None) -> Result:
         traits = self.left.traits, self.right.traits

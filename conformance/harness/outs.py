@@ -6,6 +6,7 @@ Rules that apply (`rules.py`): descriptor, ephemeral-port, identity, measured, s
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -43,6 +44,8 @@ from .rules import (
     zeroed,
 )
 
+_TIMESTAMPS = re.compile(rb"\x08\x0a(.{4})(.{1,4})", re.DOTALL)
+
 PortSymbol = Callable[[str, int], int | str]
 
 
@@ -74,7 +77,17 @@ class Decoder:
         if part and kind != "iovec":
             return self._part(call, index, path, part, octets)
         decode = _BY_KIND.get(kind)
-        return Out(path, "octets", octets) if decode is None or part else decode(self, call, index, path, octets)
+        return self._data(path, octets) if decode is None or part else decode(self, call, index, path, octets)
+
+    def _data(self, path: str, octets: bytes) -> Out:
+        """What was read (rule misplaced-echo)."""
+        if self.facts.odd_offsets:
+            octets = _TIMESTAMPS.sub(self._without_echo, octets)
+        return Out(path, "octets", octets)
+
+    def _without_echo(self, option: re.Match[bytes]) -> bytes:
+        known = int.from_bytes(option[1], "big") in self.facts.timestamps
+        return option[0][:6] + bytes(len(option[2])) if known else option[0]
 
     def _part(self, call: Call, index: int, path: str, part: str, octets: bytes) -> Out:
         """A field of a msghdr."""
@@ -85,7 +98,7 @@ class Decoder:
             return Out(path, "control", self._control(octets))
         if part in ("namelen", "controllen", "flags"):
             return Out(path, "flags" if part == "flags" else "number", int.from_bytes(octets, "little"))
-        return Out(path, "octets", octets)
+        return self._data(path, octets)
 
     def addr(self, call: Call, index: int, path: str, octets: bytes) -> Out:
         return self._sockaddr(call, path, octets, call.args[index])
@@ -101,7 +114,12 @@ class Decoder:
         port = int.from_bytes(octets[2:4], "big")
         return Out(path, "sockaddr", (family, self.port(protocol, port), octets[4:].rstrip(bytes((FILL,)))))
 
-    def ints(self, call: Call, index: int, path: str, octets: bytes) -> Out:
+    def size(self, call: Call, index: int, path: str, octets: bytes) -> Out:
+        """A length; or the beginning of the address, where the caller left no memory for that before it."""
+        if octets[:2] == b"\2\0" and len(octets) >= 4:
+            port = self.port(self.facts.protocol(call.args[0]), int.from_bytes(octets[2:4], "big"))
+            if isinstance(port, str):
+                return Out(path, "sockaddr", (abi.AF_INET, port, octets[4:]))
         return Out(path, "ints", _ints(octets))
 
     def inout(self, call: Call, index: int, path: str, octets: bytes) -> Out:
@@ -116,7 +134,7 @@ class Decoder:
         if call.sys == "fstat":
             return Out(path, "octets", zeroed(octets, STAT_IDENTITY))
         if call.sys != "getsockopt":
-            return Out(path, "octets", octets)
+            return self._data(path, octets)
         option = (call.args[1], call.args[2])
         if option in IDENTITY_OPTIONS or option == TCP_TIMESTAMP:
             return Out(path, "octets", bytes(len(octets)))
@@ -176,7 +194,7 @@ _BY_KIND: Mapping[str, Callable[[Decoder, Call, int, str, bytes], Out]] = Mappin
     {
         "addr": Decoder.addr,
         "sockaddr": Decoder.addr,
-        "sizeptr": Decoder.ints,
+        "sizeptr": Decoder.size,
         "inout": Decoder.inout,
         "out": Decoder.option,
         "pollfds": Decoder.pollfds,

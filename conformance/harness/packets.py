@@ -18,7 +18,7 @@ from stack_under_test.wire.checksum import verifies
 
 from .facts import Facts
 from .quotes import Quote, read_quote
-from .rules import OWN_MULTICAST, TIMESTAMP_TOLERANCE_MS
+from .rules import ICMP_TIMES, OWN_MULTICAST, TIMESTAMP_TOLERANCE_MS, zeroed
 
 Number = int | str
 """A number relative to its base, or text for one that is not."""
@@ -372,6 +372,8 @@ class Reader:
         body: bytes | Quote = payload[8:]
         if kind in (_ERRORS6 if six else _ERRORS):
             body = read_quote(payload[8:], self.facts, self.port, self.iss)
+        elif kind == 14 and not six:
+            body = zeroed(payload[8:], ICMP_TIMES)
         elif kind == (128 if six else 8):
             ident = int.from_bytes(payload[4:6], "big")
             if ident not in self.facts.idents:

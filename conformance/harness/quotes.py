@@ -34,7 +34,7 @@ def read_quote(
     iss: Callable[[tuple[bytes, int, bytes, int]], int],
 ) -> Quote:
     """`port` makes a port symbolic; `iss` gives the stack's initial number on a flow."""
-    header = _header(octets)
+    header = _header(octets, facts)
     if header is None:
         return Quote(octets, 0, 0, None, "cut")
     protocol, at, src, dst, claimed = header
@@ -52,6 +52,8 @@ def read_quote(
             ack = number if number in facts.acks else (number - iss((src, numbers[0], dst, numbers[1]))) & _MASK
             changed[at + 8 : at + 12] = bytes(4)
             _zero_timestamps(changed, at, facts)
+    if octets[0] >> 4 == 4 and octets[0] & 15 in facts.header_at:
+        changed[10:12] = bytes(2)
     state = _checksum(octets, protocol, at, src + dst, claimed)
     where = at + _CHECKSUM_AT.get(protocol, len(octets))
     if where + 2 <= len(octets) and state != "none":
@@ -59,10 +61,10 @@ def read_quote(
     return Quote(bytes(changed), sport, dport, ack, state)
 
 
-def _header(octets: bytes) -> tuple[int, int, bytes, bytes, int] | None:
+def _header(octets: bytes, facts: Facts) -> tuple[int, int, bytes, bytes, int] | None:
     """(protocol, offset of the upper layer, source, destination, the packet's claimed length)."""
     if len(octets) >= 20 and octets[0] >> 4 == 4:
-        at = max(5, octets[0] & 15) * 4
+        at = facts.header_at.get(octets[0] & 15, max(5, octets[0] & 15) * 4)
         if int.from_bytes(octets[6:8], "big") & 0x1FFF:
             return None
         return octets[9], at, octets[12:16], octets[16:20], int.from_bytes(octets[2:4], "big")
@@ -83,7 +85,8 @@ def _checksum(octets: bytes, protocol: int, at: int, addresses: bytes, claimed: 
 
 def _zero_timestamps(octets: bytearray, at: int, facts: Facts) -> None:
     """TSecr, and TSval where the program's are relative to the stack's."""
-    end = min(len(octets), at + (octets[at + 12] >> 4) * 4 if len(octets) > at + 12 else at)
+    length = 60 if facts.odd_offsets else (octets[at + 12] >> 4) * 4 if len(octets) > at + 12 else 0
+    end = min(len(octets), at + length)
     option = at + 20
     while option < end and octets[option]:
         if octets[option] == 1:

@@ -66,8 +66,14 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "shown as a number when the program wrote that number, else as `stack`",
             "the number sent was the stack's own",
         ),
+        "misplaced-echo": Rule(
+            "TSecr in data that a call read, when the program states a false TCP data offset",
+            "zeroed, where the data look like a timestamps option with a TSval of the program's",
+            "the stack takes the option for data, and the number in it was its own",
+        ),
         "quoted": Rule(
-            "in a packet quoted by an ICMP error: acknowledgement number, TSecr, checksum, ephemeral port",
+            "in a packet quoted by an ICMP error: acknowledgement number, TSecr, checksum, ephemeral port; and the IP "
+            "checksum, where a false header length makes it cover such a number",
             "as in the packets themselves; a checksum that cannot be verified since the quote is cut is not compared",
             "they were computed from numbers the stack chose",
         ),
@@ -75,6 +81,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "the identifier of an echo request sent by a ping socket",
             "numbered by first appearance, unless the program names it",
             "it is the socket's port, chosen by the stack",
+        ),
+        "icmp-time": Rule(
+            "receive and transmit timestamps in ICMP timestamp replies",
+            "zeroed; the originate timestamp is compared",
+            "the time of day (RFC 792)",
         ),
         "hardware-address": Rule(
             "Ethernet addresses of the stack's own and the peer's interface",
@@ -132,6 +143,9 @@ PEERNAME = (1, 28)
 
 TCP_INFO_MEASURED = ((8, 16), (44, 60), (68, 76), (92, 96), (104, 112), (148, 152), (160, 192))
 """Octet ranges of `struct tcp_info`: rto, ato, last_*, rtt, rttvar, rcv_rtt, pacing rate, min_rtt, rates and times."""
+
+ICMP_TIMES = ((4, 12),)
+"""Octet range of a timestamp reply's body: receive and transmit timestamps."""
 
 STAT_IDENTITY = ((0, 16), (28, 36), (72, 120))
 """Octet ranges of x86-64's `struct stat`: device and inode, owner, times."""

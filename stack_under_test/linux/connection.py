@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from stack_under_test.contract.program import Advance, Program
+from stack_under_test.contract.target import Unavailable
 from stack_under_test.contract.trace import Killed, StepTrace, Trace
 from stack_under_test.contract.world import World
 from stack_under_test.worker.codec import pack_programs, unpack_step
@@ -27,8 +28,8 @@ NAME = "linux"
 Metadata = tuple[tuple[str, str], ...]
 Spawn = Callable[[], tuple[int, socket.socket, int]]
 """Makes a worker: (id, control socket, descriptor of the record memory)."""
-End = Callable[[int, bool], str]
-"""Waits for a worker's end, killing it first if told to; how it ended."""
+End = Callable[[int, bool], tuple[str, str]]
+"""Waits for a worker's end, killing it first if told to; how it ended, and its last words."""
 
 
 class Connection:
@@ -85,6 +86,8 @@ class Connection:
         self._fd = self._socket.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
+        if read_exactly(self._fd, _LENGTH.size) is None:
+            raise Unavailable(f"a worker could not start: {' '.join(self._end(self._id, False))}")
 
     def _send(self, programs: list[Program]) -> None:
         octets = pack_programs(programs)
@@ -107,7 +110,7 @@ class Connection:
             answer = read_exactly(self._fd, _LENGTH.size)
         except OSError:
             answer = None
-        return Killed(self._end(self._id, False)) if answer is None else None
+        return Killed(*self._end(self._id, False)) if answer is None else None
 
     def _traces(self) -> tuple[list[Trace], list[StepTrace]]:
         """From the entries in shared memory: the programs that ended, and the steps of one that did not."""

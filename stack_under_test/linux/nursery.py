@@ -87,7 +87,7 @@ class Nursery:
                 if sock is self._parent:
                     if not self._from_parent():
                         return
-                else:
+                elif sock.fileno() >= 0:
                     self._from_worker(sock)
                 wanted = True
 
@@ -97,11 +97,10 @@ class Nursery:
         for child in self._children.values():
             os.waitpid(child.pid, 0)
 
-    def _prepare(self) -> Obtained | None:
+    def _prepare(self) -> None:
         if self._spare is None and self._children:
             with contextlib.suppress(OSError):
                 self._spare = self._worlds.make(_ORDINARY)
-        return self._spare
 
     # The parent
 
@@ -114,8 +113,8 @@ class Nursery:
             if message[0] == "worker":
                 self._worker()
             elif message[0] == "facts":
-                spare = self._prepare()
-                self._say(("facts", spare.refused if spare else ()))
+                self._spare = self._spare or self._worlds.make(_ORDINARY)
+                self._say(("facts", self._spare.refused))
             else:
                 self._say(("ended", self._ended(message[1], message[2])))
         except OSError as error:
@@ -130,9 +129,10 @@ class Nursery:
         os.ftruncate(memory, RECORDS_SIZE)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         asks, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        turn = os.getpid() + self._next
         pid = kernel.clone(kernel.CLONE_NEWPID)
         if pid == 0:
-            _become_worker(theirs, asked, memory)
+            _become_worker(theirs, asked, memory, turn)
         self._next += 1
         self._children[self._next] = _Child(pid, asks)
         self._say(("worker", self._next), (ours.fileno(), memory))
@@ -168,12 +168,14 @@ class Nursery:
         os.close(got.tun)
 
 
-def _become_worker(control: socket.socket, asked: socket.socket, memory: int) -> None:
-    """In the new process: serve the parent as a worker, and never return."""
+def _become_worker(control: socket.socket, asked: socket.socket, memory: int, turn: int) -> None:
+    """In the new process: serve the parent as a worker, on one CPU (`turn` spreads workers over them), and never return."""
     status = 70
     report = -1
     try:
         kernel.die_with_parent()
+        cpus = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cpus[turn % len(cpus)]})
         with kernel.wide_table():
             fds = [kernel.own_fd(sock.detach()) for sock in (control, asked)]
             records = SharedRecords(memory, fds[0])

@@ -51,24 +51,21 @@ class LinuxTarget:
         try:
             for _ in range(workers):
                 self._connections.append(Connection(self._nursery.worker, self._nursery.end, limit_ns, metadata))
+            refused = self._nursery.ask(("facts",))[0][1]
         except Unavailable:
             self.close()
             raise
-        self._traits: Traits | None = None
+        self._traits = Traits(
+            name=NAME,
+            release=os.uname().release,
+            virtual_time=False,
+            families=_FAMILIES,
+            links=frozenset({"tun", "tap"}),
+            facts=tuple((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),
+        )
 
     @property
     def traits(self) -> Traits:
-        if self._traits is None:
-            refused = self._nursery.ask(("facts",))[0][1]
-            facts = tuple((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused)
-            self._traits = Traits(
-                name=NAME,
-                release=os.uname().release,
-                virtual_time=False,
-                families=_FAMILIES,
-                links=frozenset({"tun", "tap"}),
-                facts=facts,
-            )
         return self._traits
 
     def run(self, program: Program) -> Trace:
@@ -150,9 +147,9 @@ class _Nursery:
         message, fds = self.ask(("worker",))
         return message[1], socket.socket(fileno=fds[0]), fds[1]
 
-    def end(self, number: int, kill: bool) -> str:
+    def end(self, number: int, kill: bool) -> tuple[str, str]:
         name: str = self.ask(("end", number, kill))[0][1]
-        return name
+        return name, "" if kill else self._last_words("")
 
     def ask(self, message: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[int]]:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from ..contract import abi
-from .inet import af_inet
+from .inet.af_inet import create as inet_create
 from .net import Net
 from .sock import Socket
 
@@ -16,7 +16,7 @@ AF_XDP, AF_VSOCK = 44, 40
 Create = Callable[[Net, Socket, int, int], None]
 """`create(net, sock, protocol, type)` gives the socket its operations and its protocol part. Raises Fail."""
 
-FAMILIES: Mapping[int, Create] = MappingProxyType({abi.AF_INET: af_inet.create})
+FAMILIES: Mapping[int, Create] = MappingProxyType({abi.AF_INET: inet_create})
 
 NOT_MODELLED = frozenset((abi.AF_UNIX, abi.AF_INET6, abi.AF_NETLINK, abi.AF_PACKET, AF_VSOCK, AF_XDP))
 """Families that the kernels compared with have registered; any other number is EAFNOSUPPORT there too."""

@@ -40,7 +40,7 @@ class Net:
         self.release = release
         self.timers = Timers()
         self.outbox: list[bytes] = []
-        self.backlog: deque[bytes] = deque()
+        self.backlog: deque[tuple[bytes, Route]] = deque()
         self.signals: list[str] = []
         self.tcp: TcpTables
         self.udp_ports: UdpTable
@@ -51,6 +51,8 @@ class Net:
         """Who takes which IP protocol (`inet_protos`)."""
         self.fragments: Fragments
         self.routes: dict[tuple[bytes, bytes, int, int, bool], Route] = {}
+        self.route_generation = 0
+        """Counts path MTUs learned: a socket's route of an earlier generation has to be looked up again."""
         self.path_mtus: dict[bytes, PathMtu] = {}
         self.ident = 0
 
@@ -58,6 +60,6 @@ class Net:
         """A packet leaves on the link."""
         self.outbox.append(octets)
 
-    def loop(self, octets: bytes) -> None:
-        """A packet addressed to this host enters the loopback device."""
-        self.backlog.append(octets)
+    def loop(self, octets: bytes, route: Route) -> None:
+        """A packet addressed to this host enters the loopback device, with the route it was sent by."""
+        self.backlog.append((octets, route))

@@ -250,6 +250,18 @@ class Sock:
         """`sk_error_report`."""
         self.wake(abi.POLLERR)
 
+    def write_space(self) -> None:
+        """`sk_write_space`: there may be room to send."""
+        self.wake(WAKE_WRITE)
+
+    def set_rcvlowat(self, value: int) -> None:
+        """SO_RCVLOWAT; `value` is not negative."""
+        self.rcvlowat = value or 1
+
+    def set_keepalive(self, on: bool) -> None:
+        """SO_KEEPALIVE."""
+        self.keepopen = on
+
     def take_error(self) -> int:
         """`sock_error` as a positive errno: reading it clears it."""
         error, self.err = self.err, 0

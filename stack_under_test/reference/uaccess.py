@@ -137,7 +137,10 @@ class IovIter:
 
 
 def import_iovec(memory: UserMemory, address: int, count: int) -> IovIter:
-    """`import_iovec`: read the vector and check it. Raises Fail(EINVAL) for its size or a negative length, Fail(EFAULT)."""
+    """`import_iovec`: read the vector and check it. Raises Fail(EINVAL) for its size or a negative length, Fail(EFAULT).
+
+    A single segment is capped before its place is checked, of several each is checked for its whole claimed length.
+    """
     if count > UIO_MAXIOV:
         raise Fail(EINVAL, "iovec_from_user: nr_segs > UIO_MAXIOV")
     raw = memory.read(address, 16 * count) if count else b""
@@ -148,11 +151,13 @@ def import_iovec(memory: UserMemory, address: int, count: int) -> IovIter:
         if length >= 1 << 63:
             raise Fail(EINVAL, "copy_iovec_from_user: negative length")
         segments.append((base, length))
+    if count == 1:
+        return import_ubuf(memory, *segments[0])
     checked = []
-    for base, length in segments:
-        if not access_ok(base, length):
+    for base, claimed in segments:
+        if not access_ok(base, claimed):
             raise Fail(EFAULT, "import_iovec: access_ok")
-        length = min(length, MAX_RW_COUNT - total)
+        length = min(claimed, MAX_RW_COUNT - total)
         total += length
         checked.append((base, length))
     return IovIter(memory, checked)

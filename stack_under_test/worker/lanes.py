@@ -5,6 +5,10 @@ one task is seen by a call that waits in another, as among threads; a *forked* l
 They are processes rather than threads of Python because nothing then competes for an interpreter lock while the
 controller watches, and because a lane that does not come back can be killed.
 
+The worker and its lanes run on one CPU, lanes before the controller and lower tasks before higher ones (SCHED_FIFO), where
+the kernel grants that: then it is settled which of two woken tasks gets the data, and when the controller runs again, the
+lanes have done what they could.  Elsewhere such a race is left to the scheduler.
+
 Commands cross a shared page: registers in, the result out, a futex to wake the lane.  Whether a call waits is read from the
 kernel: /proc/PID/syscall names the call a process sleeps in, and /proc/PID/stat says whether that sleep is interruptible
 (the wait of a blocking call) or not (a lock about to be released).  The order of the three looks matters, see `look`.
@@ -12,6 +16,7 @@ kernel: /proc/PID/syscall names the call a process sleeps in, and /proc/PID/stat
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -31,6 +36,8 @@ _NO_PROC_WAIT_NS = 20_000_000
 """How long a call may take before it counts as blocked, where /proc does not tell."""
 _LOOKS_PER_REAP = 256
 _INTERRUPT_ROUNDS = 200
+_PRIORITY = 20
+"""Of task 0."""
 
 
 class LaneDied(Exception):
@@ -60,7 +67,7 @@ class Lane:
         self._words[_DONE] = self._asked
         self.pid = kernel.clone(0 if forked else kernel.CLONE_FILES)
         if self.pid == 0:
-            _serve(self._words, self._futex, forked)
+            _serve(self._words, self._futex, forked, _PRIORITY - task)
         with kernel.wide_table():
             self._files = _proc_files(proc, self.pid)
 
@@ -217,10 +224,12 @@ def _proc_files(proc: int | None, pid: int) -> tuple[int, int] | None:
     return files
 
 
-def _serve(words: memoryview, futex: int, forked: bool) -> None:
+def _serve(words: memoryview, futex: int, forked: bool, priority: int) -> None:
     """The lane itself: makes the calls it is asked to make, until it is killed."""
     try:
         kernel.die_with_parent()
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
         if forked:
             kernel.close_range(kernel.LOWEST_OWN_FD, kernel.HIGHEST_OWN_FD)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR1, signal.SIGUSR2))

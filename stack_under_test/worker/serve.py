@@ -1,6 +1,6 @@
 """The worker's main loop: programs come, traces go, the world is cleaned after each.
 
-Down the control descriptor comes a batch of programs, with its length before it.  What is told of them is a row of
+A first answer of 0 programs says that the worker is ready.  Down the control descriptor comes a batch of programs, with its length before it.  What is told of them is a row of
 *entries*, each with its length before it: the records of a program's steps, then one whose length has the top bit set and
 which ends the program; that one holds the world's metadata if the world was new.  Entries go into memory shared with the
 parent, and the number of programs done up the control descriptor once there are no more; or, where memory cannot be shared,
@@ -136,17 +136,23 @@ class Worker:
         self._records = records
         self._source = source
         self._surroundings = surroundings
-        self._lanes = Lanes(surroundings.proc)
-        self._runner = Runner(Arenas(), self._lanes)
+        arenas = Arenas()
+        lanes = Lanes(surroundings.proc)
+        lanes.thread(0)
+        self._runner = Runner(arenas, lanes)
         self._preparer = Preparer()
         self._sites: dict[World, Site] = {}
         self._refusals: dict[World, str] = {}
+        self._news: dict[World, bytes] = {}
+        """Metadata of worlds that the parent has not been told of."""
         self._here: Site | None = None
         self._used: tuple[Site, Marks, list[Prepared]] | None = None
 
     def serve(self) -> None:
-        """Until the parent hangs up.  Values are freed by their reference counts; the collector of cycles would only search."""
+        """Until the parent hangs up.  It is told when the ordinary world is there.  Values are freed by their reference counts; the collector of cycles would only search."""
         gc.disable()
+        self._site(World())
+        self._records.answer(0)
         while (octets := read_message(self._control)) is not None:
             done = 0
             for world, flat in unpack_programs(octets):
@@ -160,13 +166,13 @@ class Worker:
 
     def _run(self, world: World, steps: list[Prepared]) -> None:
         self._records.begin()
-        site, metadata, refusal = self._site(world)
+        site, refusal = self._site(world)
         if site is None or refusal:
             if steps:
                 self._records.add((("u", refusal), (), 0, 0))
         else:
             self._used = site, self._runner.run(world, steps, site, self._records), steps
-        self._records.end(metadata)
+        self._records.end(self._news.pop(world, b""))
 
     def _clean(self) -> None:
         """After a program: bring its world back to what it was, or give it up."""
@@ -182,14 +188,14 @@ class Worker:
         if left:
             self._give_up(site)
 
-    def _site(self, world: World) -> tuple[Site | None, bytes, str]:
-        """(site, metadata if it is new, why the world cannot be had)."""
+    def _site(self, world: World) -> tuple[Site | None, str]:
+        """The site for a world, entered, and why programs cannot be run in it ("" if they can)."""
         site = self._sites.get(world)
         if site is not None:
             if site is not self._here:
                 site.enter()
                 self._here = site
-            return site, b"", self._refusals.get(world, "")
+            return site, self._refusals.get(world, "")
         if len(self._sites) >= _SITES:
             self._give_up(next(iter(self._sites.values())))
         try:
@@ -197,18 +203,19 @@ class Worker:
                 got = self._source.obtain(world)
                 namespace, tun = kernel.own_fd(got.namespace), kernel.own_fd(got.tun)
         except OSError as error:
-            return None, b"", f"world: {error}"
+            return None, f"world: {error}"
         kernel.setns(namespace, kernel.CLONE_NEWNET)
         site = self._here = self._sites[world] = Site(world, namespace, tun, self._surroundings.proc)
         site.settle()
+        self._news[world] = marshal.dumps((got.metadata, got.refused))
         wanted = {name for name, _ in world.sysctls}
-        refused = [f"{name}: {reason}" for name, reason in got.refused if name in wanted]
-        self._refusals[world] = "; ".join(refused)
-        return site, marshal.dumps((got.metadata, got.refused)), self._refusals[world]
+        self._refusals[world] = "; ".join([f"{name}: {reason}" for name, reason in got.refused if name in wanted])
+        return site, self._refusals[world]
 
     def _give_up(self, site: Site) -> None:
         del self._sites[site.world]
         self._refusals.pop(site.world, None)
+        self._news.pop(site.world, None)
         site.close()
         if site is self._here:
             self._here = None

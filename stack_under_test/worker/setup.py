@@ -33,6 +33,7 @@ from stack_under_test.worker import kernel
 from stack_under_test.worker.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Netlink, attribute
 
 _TUNSETIFF, _IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 1, 2, 0x1000
+_LINKS = {"tun": _IFF_TUN, "tap": _IFF_TAP}
 _SIOCSIFTXQLEN = 0x8943
 _QUEUE = 8192
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH, _RTM_NEWQDISC = 16, 20, 24, 28, 36
@@ -108,10 +109,11 @@ def found(world: World) -> tuple[tuple[str, str], ...]:
 
 def open_link(link: str) -> int:
     """A non-blocking descriptor of a new TUN or TAP named LINK_NAME; the device goes with it."""
+    if link not in _LINKS:
+        raise OSError(f"no such link: {link!r}")
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    kind = _IFF_TAP if link == "tap" else _IFF_TUN
     try:
-        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", LINK_NAME.encode(), kind | _IFF_NO_PI))
+        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", LINK_NAME.encode(), _LINKS[link] | _IFF_NO_PI))
     except OSError:
         os.close(fd)
         raise
@@ -170,6 +172,10 @@ def _path(name: str) -> str:
 def _write(settings: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     refused = []
     for name, value in settings:
+        if not name.startswith("net.") or "/" in name:
+            # Whatever is not the network's would be the whole host's.
+            refused.append((name, "not a sysctl of the network"))
+            continue
         try:
             fd = os.open(_path(name), os.O_WRONLY | os.O_CLOEXEC)
             try:

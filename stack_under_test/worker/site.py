@@ -28,7 +28,7 @@ _STATES = 0x1FFF & ~(1 << 10)
 _RTM_DELNEIGH, _RTM_GETNEIGH = 29, 30
 _NUD_PERMANENT, _NUD_NOARP = 0x80, 0x40
 _ROUNDS = 5
-_UP_TO_MLD_S = 0.05
+_REPORTS, _REPORTS_MS = 2, 200
 _ETHERNET = {4: b"\x08\x00", 6: b"\x86\xdd"}
 _COUNTED = {b"TCP:": (2, 6), b"TCP6:": (2,), b"FRAG:": (2,), b"FRAG6:": (2,)}
 """Words of /proc/net/sockstat and sockstat6 that count what a namespace holds; `orphan` and `alloc` are the host's."""
@@ -88,11 +88,11 @@ class Site:
         return octets[14:] if octets[12:14] in (b"\x08\x00", b"\x86\xdd") else b""
 
     def settle(self) -> None:
-        """Throw away what bringing the link up has sent: with a TAP, MLD reports within a few timer ticks."""
-        if self.tap:
-            while select.select([self.tun], [], [], _UP_TO_MLD_S)[0]:
-                self.drain()
-        self.drain()
+        """Throw away what bringing the link up sends by itself: nothing, but for two MLD reports on a TAP."""
+        seen, waiting = self.drain(), select.poll()
+        waiting.register(self.tun, select.POLLIN)
+        while self.tap and seen < _REPORTS and waiting.poll(_REPORTS_MS):
+            seen += self.drain()
 
     def drain(self) -> int:
         """Throw away what waits on the link; how many packets that was."""

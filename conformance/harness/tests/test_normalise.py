@@ -17,7 +17,7 @@ from stack_under_test.contract.flows import Flows
 from stack_under_test.contract.parser import parse_frame
 from stack_under_test.contract.trace import Done, FrameOut, StepTrace, Trace
 from stack_under_test.contract.world import PEER_IP, STACK_IP
-from stack_under_test.wire import ethernet, icmpv6, ipv4, ipv6, tcp, udp
+from stack_under_test.wire import ethernet, icmp, icmpv6, ipv4, ipv6, tcp, udp
 
 
 def view(text: str, *steps: StepTrace, virtual: bool = False) -> View:
@@ -174,6 +174,27 @@ def test_values_of_options_stored() -> None:
     )
     events = struct.pack("<IQ", 5, 7)
     assert stored("epoll_wait(3, &events[24], 2, 0)", ("arg1", events)) == ["arg1: [{EPOLLIN|EPOLLOUT, data=7}]"]
+
+
+def test_an_option_taken_for_data_hides_what_it_echoes() -> None:
+    text = "< tcp 1 > 2 . <nop, nop, TS val 7 ecr ts+0> {doff 5}\nrecv(3, &buf[99], 99, 0)"
+    octets = bytes.fromhex("0101080a00000007")
+    views = [view(text, b.done(), b.step(14, outs=(("arg1", octets + echo + b"hi"),))) for echo in (b"1234", b"5678")]
+    assert views[0] == views[1]
+    other = bytes.fromhex("0101080a00000009")
+    assert view(text, b.done(), b.step(14, outs=(("arg1", other + b"1234hi"),))) != views[0]
+
+
+def test_clocks_of_icmp_are_not_compared() -> None:
+    replies = [b.ip(1, icmp.write(icmp.Icmp(14, 0, bytes(4), b"orig" + clock * 2))) for clock in (b"1234", b"5678")]
+    assert packets(replies[0]) == packets(replies[1])
+    assert '"orig' in packets(replies[0])[0]
+
+
+def test_an_address_written_over_its_length() -> None:
+    text = "r0 = socket(AF_INET, SOCK_STREAM, 0)\ngetsockname(r0, &addr[0], &[128])"
+    views = [view(text, b.step(3), b.step(0, outs=(("arg2", b.sockaddr(port)[:4]),))) for port in (40000, 50000)]
+    assert views[0] == views[1]
 
 
 def test_quotes_hide_what_the_stack_chose_and_nothing_else() -> None:

@@ -29,7 +29,7 @@ def received(sk: Sock, message: Message, packet: Packet, pktinfo: bytes | None =
     """`ip_cmsg_recv_offset`: `pktinfo` is what was noted when the datagram was queued."""
     flags, out = sk.cmsg_flags, message.control_out
     if flags & PKTINFO:
-        out.append((abi.SOL_IP, abi.IP_PKTINFO, pktinfo if pktinfo is not None else struct.pack("<i4s4s", 0, ANY, packet.destination)))
+        out.append((abi.SOL_IP, abi.IP_PKTINFO, pktinfo if pktinfo is not None else _error_pktinfo(packet)))
     if flags & TTL:
         out.append((abi.SOL_IP, abi.IP_TTL, struct.pack("<i", packet.ttl)))
     if flags & TOS:
@@ -46,6 +46,11 @@ def received(sk: Sock, message: Message, packet: Packet, pktinfo: bytes | None =
         raise NotModelled("IP_CHECKSUM: the sum of the octets received")
     if flags & RECVFRAGSIZE and packet.fragment_size:
         out.append((abi.SOL_IP, abi.IP_RECVFRAGSIZE, struct.pack("<i", packet.fragment_size)))
+
+
+def _error_pktinfo(packet: Packet) -> bytes:
+    """What an ICMP error in the error queue says: nobody computed the address, and the device is lo's when it looped."""
+    return struct.pack("<i4s4s", 1 if packet.looped else packet.device.index, ANY, packet.destination)
 
 
 def _return_options(message: Message, options: HeaderOptions) -> None:
@@ -106,7 +111,7 @@ def sent(control: bytes, cookie: Cookie) -> None:
 
 def _ip_level(kind: int, data: bytes, cookie: Cookie) -> None:
     if kind == abi.IP_RETOPTS:
-        cookie.options = user_options(data[:40])
+        cookie.options = user_options(data[:40]) or HeaderOptions()
     elif kind == abi.IP_PKTINFO:
         if len(data) != 12:
             raise Fail(EINVAL, "ip_cmsg_send: IP_PKTINFO length")

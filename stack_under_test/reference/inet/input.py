@@ -28,7 +28,6 @@ from .routing import (
     fib_lookup,
     is_local_multicast,
 )
-
 from .truesize import link_truesize
 
 if TYPE_CHECKING:
@@ -55,9 +54,12 @@ def drain(net: Net) -> None:
     """Receive what looped back, and what that sends to this host in turn, until there is nothing."""
     backlog = net.backlog
     while backlog:
-        packet = _checked(backlog.popleft())
-        if packet is not None:
-            _looped(packet)
+        octets, route = backlog.popleft()
+        packet = _checked(octets)
+        if packet is not None and route.local:
+            packet.looped = True
+            packet.device = LO if route.iif == LO.index else TUN
+            packet.kind = route.kind if route.kind in (Kind.BROADCAST, Kind.MULTICAST) else Kind.LOCAL
             _finish(net, packet)
 
 
@@ -118,22 +120,6 @@ def _source_fits(net: Net, source: bytes) -> bool:
         return True
     found = fib_lookup(source)
     return found is not None and found.kind is Kind.UNICAST
-
-
-def _looped(packet: Packet) -> None:
-    """Where a packet of our own comes in, and what its destination is to us."""
-    packet.looped = True
-    kind = address_type(packet.destination)
-    if kind in (Kind.BROADCAST, Kind.MULTICAST):
-        packet.kind = kind
-        packet.device = _looped_device(packet)
-        return
-    owner = device_of(packet.destination)
-    packet.device = LO if owner is None else owner
-
-
-def _looped_device(packet: Packet) -> Device:
-    return LO if packet.source[0] == 127 else TUN
 
 
 def _finish(net: Net, packet: Packet) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ...contract.abi import IP_PMTUDISC_DO, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
 from ..errors import Fail
 from .header_options import HeaderOptions, build, for_later_fragments
-from .routing import Kind, Route, Scope, dst_mtu, mtu_locked, route_output
+from .routing import Kind, Route, dst_mtu, mtu_locked, route_output, sk_lookup
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -41,15 +41,13 @@ def queue_xmit(sk: Sock, segment: bytes) -> int:
     """`__ip_queue_xmit`: send a connected socket's segment, checksum and all done. Returns 0 or the errno."""
     net = sk.net
     route = sk.route
-    if route is None:
+    if route is None or route.generation != net.route_generation:
         try:
-            scope = Scope.LINK if sk.dontroute else Scope.UNIVERSE
-            route = route_output(net, sk.daddr, sk.saddr, sk.bound_dev_if, scope, sk.transparent)
+            route = sk_lookup(sk)
         except Fail:
             return EHOSTUNREACH
-        sk.route = route
     pmtudisc = sk.pmtudisc
-    flags = DF if pmtudisc == IP_PMTUDISC_DO or (pmtudisc == IP_PMTUDISC_WANT and not mtu_locked(net, route.destination)) else 0
+    flags = DF if pmtudisc == IP_PMTUDISC_DO or (pmtudisc == IP_PMTUDISC_WANT and not mtu_locked(route)) else 0
     net.ident = ident = net.ident + 1 & 0xFFFF
     ttl = sk.uc_ttl if sk.uc_ttl >= 0 else net.sysctl.ip_default_ttl
     if sk.header_options is not None:
@@ -63,7 +61,7 @@ def queue_xmit(sk: Sock, segment: bytes) -> int:
     total += int.from_bytes(sk.saddr + sk.daddr + data, "big")
     check = 0xFFFF - (total % 0xFFFF or 0xFFFF)
     octets = _pack(first, sk.tos, size, ident, flags, ttl, sk.protocol, check, sk.saddr, sk.daddr) + data + segment
-    if size > 1500 or net.path_mtus:
+    if size > route.device.mtu or route.exception is not None:
         mtu = dst_mtu(net, route) if pmtudisc < IP_PMTUDISC_PROBE else route.device.mtu
         if size > mtu and not flags:
             for fragment in fragments(octets, mtu):
@@ -72,7 +70,7 @@ def queue_xmit(sk: Sock, segment: bytes) -> int:
         if size > mtu:
             return EMSGSIZE
     if route.local:
-        net.backlog.append(octets)
+        net.backlog.append((octets, route))
     else:
         net.outbox.append(octets)
     return 0
@@ -159,14 +157,14 @@ def transmit(net: Net, route: Route, octets: bytes, loop: bool = True) -> None:
     """`dst_output`: to the link, back to this host, or both (`ip_mc_output`)."""
     if route.kind in (Kind.LOCAL, Kind.UNICAST):
         if route.local:
-            net.loop(octets)
+            net.loop(octets, route)
         else:
             net.emit(octets)
         return
     on_loopback = route.device.index == 1
     if route.local and not on_loopback and (route.kind is Kind.BROADCAST or loop):
-        net.loop(octets)
+        net.loop(octets, route)
     if on_loopback:
-        net.loop(octets)
-    elif route.kind is Kind.BROADCAST or octets[8]:
+        net.loop(octets, route)
+    elif octets[8] or not (route.kind is Kind.MULTICAST and route.local):
         net.emit(octets)

@@ -63,22 +63,30 @@ TUN = Device(LINK_NAME, 2, MTU, STACK_IP, PREFIX, ANY, 0x10D1)
 DEVICES = (LO, TUN)
 
 
+@dataclass(slots=True)
+class PathMtu:
+    """`fib_nh_exception`: `locked` means DF is no longer set (the path is narrower than `MIN_PMTU`)."""
+
+    mtu: int
+    locked: bool
+    expires: int
+
+
 class Route(NamedTuple):
-    """`struct rtable` and the flow's resolved ends. `local`: the packet stays on this host (RTCF_LOCAL)."""
+    """`struct rtable` and the flow's resolved ends.
+
+    `local`: the packet stays on this host (RTCF_LOCAL), and counts as having come in over `iif`.  `exception` is what was
+    known of the path at the time of the lookup; a route of an older `generation` than the namespace's is looked up again.
+    """
 
     destination: bytes
     source: bytes
     device: Device
     kind: Kind
     local: bool
-
-
-class PathMtu(NamedTuple):
-    """`fib_nh_exception`: `locked` means DF is no longer set (the path is narrower than `MIN_PMTU`)."""
-
-    mtu: int
-    locked: bool
-    expires: int
+    iif: int
+    exception: PathMtu | None = None
+    generation: int = 0
 
 
 class Scope(IntEnum):
@@ -160,13 +168,15 @@ def route_output(
     """
     key = (destination, source, oif, scope, any_source)
     known = net.routes.get(key)
-    if known is None:
-        known = net.routes[key] = _resolve(destination, source, oif, scope, any_source)
+    if known is None or (known.exception is not None and net.now > known.exception.expires):
+        known = _resolve(destination, source, oif, scope, any_source)
+        known = known._replace(exception=_exception(net, known), generation=net.route_generation)
+        net.routes[key] = known
     return known
 
 
 def _resolve(destination: bytes, source: bytes, oif: int, scope: int, any_source: bool) -> Route:
-    """`ip_route_output_key_hash_rcu`."""
+    """`ip_route_output_key_hash_rcu`; a route's `iif` is what was asked for (orig_oif), else the device itself."""
     multicast = is_multicast(destination)
     if source != ANY:
         if is_multicast(source) or source == LIMITED_BROADCAST:
@@ -175,7 +185,7 @@ def _resolve(destination: bytes, source: bytes, oif: int, scope: int, any_source
         if oif == 0 and (multicast or destination == LIMITED_BROADCAST):
             if owner is None:
                 raise Fail(ENETUNREACH, "ip_route_output_key: source is not local")
-            return _make(destination, source, owner, Kind.UNICAST)
+            return _make(destination, source, owner, Kind.UNICAST, oif)
         if owner is None and not any_source:
             raise Fail(ENETUNREACH, "ip_route_output_key: source is not local")
     out = None
@@ -184,14 +194,14 @@ def _resolve(destination: bytes, source: bytes, oif: int, scope: int, any_source
         if out is None:
             raise Fail(ENODEV, "ip_route_output_key: oif")
         if is_local_multicast(destination) or destination == LIMITED_BROADCAST:
-            return _make(destination, source if source != ANY else STACK_IP if out is TUN else _select(out), out, Kind.UNICAST)
+            return _make(destination, source if source != ANY else _select(out), out, Kind.UNICAST, oif)
         if source == ANY and multicast:
             source = _select(out)
         elif source == ANY and destination == ANY:
             source = out.address
     if destination == ANY:
         destination = source if source != ANY else LOOPBACK_ADDRESS
-        return _make(destination, destination if source == ANY else source, LO, Kind.LOCAL)
+        return _make(destination, destination if source == ANY else source, LO, Kind.LOCAL, oif)
     return _look_up(destination, source, oif, scope, out)
 
 
@@ -200,10 +210,10 @@ def _look_up(destination: bytes, source: bytes, oif: int, scope: int, out: Devic
     if found is None:
         if out is None:
             raise Fail(ENETUNREACH, "fib_lookup")
-        return _make(destination, source if source != ANY else _select(out), out, Kind.UNICAST)
+        return _make(destination, source if source != ANY else _select(out), out, Kind.UNICAST, oif)
     if found.kind is Kind.LOCAL:
-        return _make(destination, source if source != ANY else found.source, LO, Kind.LOCAL)
-    return _make(destination, source if source != ANY else found.source, found.device, found.kind)
+        return _make(destination, source if source != ANY else found.source, LO, Kind.LOCAL, found.device.index)
+    return _make(destination, source if source != ANY else found.source, found.device, found.kind, oif)
 
 
 def _select(out: Device) -> bytes:
@@ -211,7 +221,7 @@ def _select(out: Device) -> bytes:
     return STACK_IP
 
 
-def _make(destination: bytes, source: bytes, out: Device, kind: Kind) -> Route:
+def _make(destination: bytes, source: bytes, out: Device, kind: Kind, oif: int) -> Route:
     """`__mkroute_output`."""
     if source[0] == 127 and out is not LO:
         raise Fail(EINVAL, "__mkroute_output: loopback source on a link")
@@ -225,7 +235,7 @@ def _make(destination: bytes, source: bytes, out: Device, kind: Kind) -> Route:
         raise Fail(EINVAL, "__mkroute_output: no destination")
     if kind is Kind.BROADCAST:
         local = True
-    return Route(destination, source, out, kind, local)
+    return Route(destination, source, out, kind, local, oif or out.index)
 
 
 def route_connect(net: Net, sk: Sock, destination: bytes, source: bytes, oif: int) -> Route:
@@ -237,40 +247,63 @@ def route_connect(net: Net, sk: Sock, destination: bytes, source: bytes, oif: in
     return route_output(net, destination, source, oif, scope, sk.transparent)
 
 
-def path_mtu(net: Net, destination: bytes) -> PathMtu | None:
+def _exception(net: Net, route: Route) -> PathMtu | None:
     """`find_exception`: what ICMP taught about a destination, unless it has expired."""
-    known = net.path_mtus.get(destination)
-    if known is not None and net.now >= known.expires:
-        del net.path_mtus[destination]
+    known = net.path_mtus.get(route.destination)
+    if known is not None and net.now > known.expires:
+        del net.path_mtus[route.destination]
         return None
-    return known
+    return known if route.device is not LO else None
 
 
 def dst_mtu(net: Net, route: Route) -> int:
     """`dst_mtu`: the path's, else the device's."""
-    if net.path_mtus:
-        known = path_mtu(net, route.destination)
-        if known is not None:
-            return known.mtu
+    known = route.exception
+    if known is not None and net.now < known.expires:
+        return known.mtu
     return min(route.device.mtu, IP_MAX_MTU)
 
 
-def mtu_locked(net: Net, destination: bytes) -> bool:
+def mtu_locked(route: Route) -> bool:
     """`ip_mtu_locked`."""
-    if not net.path_mtus:
-        return False
-    known = path_mtu(net, destination)
-    return known is not None and known.locked
+    return route.exception is not None and route.exception.locked
 
 
 def update_pmtu(net: Net, route: Route, mtu: int) -> None:
     """`__ip_rt_update_pmtu`: learn a smaller path MTU (RFC 1191, section 3); never a larger one."""
-    if mtu_locked(net, route.destination):
-        return
     old = dst_mtu(net, route)
-    if old < mtu:
+    if mtu_locked(route) or old < mtu:
         return
     locked = mtu < MIN_PMTU
     if locked:
         mtu = min(old, MIN_PMTU)
+    known = net.path_mtus.get(route.destination)
+    if known is not None:
+        known.mtu, known.locked, known.expires = mtu, locked, net.now + PMTU_EXPIRES
+        return
     net.path_mtus[route.destination] = PathMtu(mtu, locked, net.now + PMTU_EXPIRES)
+    net.route_generation += 1
+    net.routes.clear()
+
+
+def sk_route(sk: Sock) -> Route | None:
+    """`sk_dst_check`: the socket's route, if it still holds; else the socket has none any more."""
+    route = sk.route
+    if route is not None and route.generation != sk.net.route_generation:
+        route = sk.route = None
+    return route
+
+
+def sk_lookup(sk: Sock) -> Route:
+    """`sk_route`, or a new one to where the socket is connected (`inet_csk_rebuild_route`). Raises Fail."""
+    route = sk_route(sk)
+    if route is None:
+        scope = Scope.LINK if sk.dontroute else Scope.UNIVERSE
+        route = sk.route = route_output(sk.net, sk.daddr, sk.saddr, sk.bound_dev_if, scope, sk.transparent)
+    return route
+
+
+def sk_update_pmtu(sk: Sock, mtu: int) -> int:
+    """`inet_csk_update_pmtu`: the path to the socket's peer takes `mtu`; what it comes to. Raises Fail."""
+    update_pmtu(sk.net, sk_lookup(sk), mtu)
+    return dst_mtu(sk.net, sk_lookup(sk))

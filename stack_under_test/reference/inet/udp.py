@@ -18,6 +18,7 @@ from .routing import ANY, Kind, is_multicast, route_connect
 from .sockaddr import SIZE, parse
 from .sockglue import ip_setsockopt
 from .sockglue_get import ip_getsockopt
+from .udp_send import Flow
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -45,6 +46,8 @@ class UdpSock(Sock):
         """Octets read but not yet given back to the receive buffer (`udp_rmem_release`)."""
         self.drops = 0
         self.pending: Pending | None = None
+        self.flow: Flow | None = None
+        """The ends last connected to or corked for (`inet->cork.fl`): where a corked datagram goes in the end."""
         self.cork = False
         self.gso_size = 0
         self.gro = False
@@ -76,6 +79,7 @@ class UdpProto:
         to = parse(address)
         if to.family != abi.AF_INET:
             raise Fail(EAFNOSUPPORT, "ip4_datagram_connect: family")
+        assert isinstance(sk, UdpSock)
         sk.route = None
         oif, source = sk.bound_dev_if, sk.saddr
         if is_multicast(to.address):
@@ -83,7 +87,9 @@ class UdpProto:
             source = sk.mc_addr if source == ANY else source
         else:
             oif = oif or sk.uc_index
+        sk.flow = Flow(source, to.address, to.port)
         route = route_connect(sk.net, sk, to.address, source, oif)
+        sk.flow = Flow(route.source, route.destination, to.port)
         if route.kind is Kind.BROADCAST and not sk.broadcast:
             raise Fail(EACCES, "ip4_datagram_connect: broadcast")
         if sk.saddr == ANY:

@@ -21,7 +21,7 @@ from ..wait import Wakeup
 from . import control, icmp_send
 from .errqueue import copy_datagram, icmp_error, receive_error
 from .icmp import UNREACHABLE
-from .routing import LO, Kind, route_output, update_pmtu
+from .routing import ANY, LO, Kind, route_output, sk_route, update_pmtu
 from .sockaddr import sockaddr_in
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Datagram:
         self.truesize = truesize
         self.bad = bad
         self.peeked = False
-        self.pktinfo: bytes | None = None
+        self.pktinfo = b""
         self.dropped_before = 0
 
 
@@ -105,6 +105,11 @@ def _pktinfo(packet: Packet) -> bytes:
     """`ipv4_pktinfo_prepare`: interface, our address, the header's destination (`struct in_pktinfo`)."""
     own = packet.destination if packet.kind is Kind.LOCAL else packet.device.address
     return struct.pack("<i4s4s", packet.device.index, own, packet.destination)
+
+
+def _no_pktinfo(packet: Packet) -> bytes:
+    """What is known when nobody had asked for it yet as the datagram came."""
+    return struct.pack("<i4s4s", 0, ANY, packet.destination)
 
 
 def _take_over(sk: UdpSock) -> None:
@@ -270,7 +275,7 @@ def _describe(sk: UdpSock, message: Message, datagram: Datagram) -> None:
     if message.wants_name:
         message.name = sockaddr_in(datagram.packet.source, datagram.sport)
     if sk.cmsg_flags:
-        control.received(sk, message, datagram.packet, datagram.pktinfo)
+        control.received(sk, message, datagram.packet, datagram.pktinfo or _no_pktinfo(datagram.packet))
 
 
 def receive_icmp(net: Net, error: IcmpError) -> None:
@@ -278,12 +283,12 @@ def receive_icmp(net: Net, error: IcmpError) -> None:
     quoted, at = error.quoted, error.transport
     sport, dport = struct.unpack_from("!HH", quoted, at)
     source, destination = quoted[12:16], quoted[16:20]
-    if error.type == 3 and error.code == 4:
-        _learn_pmtu(net, source, destination, error.info)
-    dif = error.packet.device.index
+    dif = LO.index if error.packet.looped else error.packet.device.index
     sk: UdpSock | None = net.udp_ports.lookup(destination, dport, source, sport, dif)  # type: ignore[assignment]
     if sk is None:
         return
+    if error.type == 3 and error.code == 4:
+        _learn_pmtu(sk, source, destination, error.info)
     meaning = _meaning(sk, error)
     if meaning is None:
         return
@@ -309,11 +314,14 @@ def _meaning(sk: UdpSock, error: IcmpError) -> tuple[int, bool] | None:
     return UNREACHABLE[error.code]
 
 
-def _learn_pmtu(net: Net, source: bytes, destination: bytes, mtu: int) -> None:
-    """`ipv4_update_pmtu`: only about a path that leads from here."""
+def _learn_pmtu(sk: UdpSock, source: bytes, destination: bytes, mtu: int) -> None:
+    """`ipv4_sk_update_pmtu`: about the path the quoted packet took, which may differ from the socket's."""
+    if sk.pmtudisc in (abi.IP_PMTUDISC_INTERFACE, abi.IP_PMTUDISC_OMIT):
+        return
     try:
-        route = route_output(net, destination, source)
+        route = route_output(sk.net, destination, source, sk.bound_dev_if, any_source=sk.transparent)
+        update_pmtu(sk.net, sk_route(sk) or route, mtu)
+        if sk.route is not None and sk_route(sk) is None:
+            sk.route = route_output(sk.net, destination, source, sk.bound_dev_if, any_source=sk.transparent)
     except Fail:
         return
-    if route.device is not LO:
-        update_pmtu(net, route, mtu)

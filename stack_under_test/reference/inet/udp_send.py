@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from errno import EACCES, EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EMSGSIZE, ENOBUFS, EOPNOTSUPP, EPIPE
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...contract import abi
 from ...wire.checksum import internet_checksum
@@ -20,32 +20,44 @@ from ..sock import SEND_SHUTDOWN, WAKE_WRITE, State
 from . import output
 from .control import Cookie, each, sent
 from .errqueue import local_error
-from .routing import ANY, LO, Kind, Route, Scope, dst_mtu, is_multicast, mtu_locked, route_output
+from .routing import ANY, LO, Kind, Route, Scope, dst_mtu, is_multicast, mtu_locked, route_output, sk_route
 from .sockaddr import SIZE, parse
 from .truesize import sent_truesize
 
 if TYPE_CHECKING:
     from ..sock import Message
+    from ..uaccess import IovIter
     from .udp import UdpSock
 
 PROTOCOL = 17
+UDP_HEADER = 8
 MAX_SEGMENTS = 128
 """UDP_MAX_SEGMENTS."""
 _HEADER = struct.Struct("!HHHH")
 
 
+class Flow(NamedTuple):
+    """The ends of what is being sent (`inet->cork.fl`)."""
+
+    source: bytes
+    destination: bytes
+    dport: int
+
+
 @dataclass(slots=True)
 class Pending:
-    """`struct inet_cork`: a datagram in the making. `limit` is the largest IP packet it may become."""
+    """`struct inet_cork`: a datagram in the making, `mtu` as it was when it was begun.
+
+    `last` is the length of its last fragment, header included; `charged` what its buffers cost so far.
+    """
 
     route: Route
-    dport: int
     cookie: Cookie
     mtu: int
-    limit: int
     header: int
     data: bytearray = field(default_factory=bytearray)
-    length: int = 8
+    length: int = 0
+    last: int = 0
     charged: int = 0
 
 
@@ -58,7 +70,7 @@ def sendmsg(sk: UdpSock, message: Message) -> int:
         raise Fail(EOPNOTSUPP, "udp_sendmsg: MSG_OOB")
     more = sk.cork or message.flags & abi.MSG_MORE != 0
     if sk.pending is not None:
-        _append(sk, sk.pending, message, size, more)
+        _append(sk, sk.pending, message, more)
         return size
     destination, dport, connected = _destination(sk, message)
     cookie = Cookie(sk.saddr, sk.bound_dev_if, segment=sk.gso_size)
@@ -66,19 +78,17 @@ def sendmsg(sk: UdpSock, message: Message) -> int:
         connected = not _read_control(message.control, cookie) and connected
     if cookie.options is None:
         cookie.options = sk.header_options
-    route = _route(sk, message, cookie, destination, connected)
-    if message.flags & abi.MSG_CONFIRM and message.flags & abi.MSG_PROBE and not size:
-        return 0
+    route, flow = _route(sk, message, cookie, destination, dport, connected)
     if message.flags & abi.MSG_PROBE:
-        return size
-    pending = _setup(sk, route, dport, cookie)
+        return 0 if message.flags & abi.MSG_CONFIRM and not size else size
+    pending = _setup(sk, route, cookie)
     if more:
+        sk.flow = Flow(flow.source, destination if destination != ANY else flow.destination, dport)
         sk.pending = pending
-        _append(sk, pending, message, size, more)
+        _append(sk, pending, message, more)
         return size
-    _charge(sk, pending, size)
-    pending.data = bytearray(message.iter.copy_from(size))
-    _push(sk, pending)
+    _take(sk, pending, flow, message.iter)
+    _push(sk, pending, flow)
     return size
 
 
@@ -113,75 +123,95 @@ def _read_control(control: bytes, cookie: Cookie) -> bool:
     return others
 
 
-def _route(sk: UdpSock, message: Message, cookie: Cookie, destination: bytes, connected: bool) -> Route:
-    """The route, from the connection where nothing differs from it. Raises Fail(EACCES) for broadcast without leave."""
+def _route(
+    sk: UdpSock, message: Message, cookie: Cookie, destination: bytes, dport: int, connected: bool
+) -> tuple[Route, Flow]:
+    """The route and the ends. Raises Fail(EACCES) for broadcast without leave.
+
+    On a connected socket's kept route the ends are those last written to `sk.flow`, which is connect()'s doing unless a
+    corked datagram went elsewhere since: then that is where an address-less send goes too.
+    """
     scope = Scope.LINK if sk.dontroute or message.flags & abi.MSG_DONTROUTE else Scope.UNIVERSE
     source, oif = cookie.address, cookie.oif
     if is_multicast(destination):
         oif = oif or sk.mc_index
         source = sk.mc_addr if source == ANY else source
+        connected = False
     else:
         oif = oif or sk.uc_index
-        if connected and scope is Scope.UNIVERSE and sk.route is not None:
-            return sk.route
+        connected = connected and scope is Scope.UNIVERSE
+        kept = sk_route(sk) if connected else None
+        if kept is not None and sk.flow is not None:
+            return kept, sk.flow
     route = route_output(sk.net, destination, source, oif, scope, sk.transparent)
     if route.kind is Kind.BROADCAST and not sk.broadcast:
         raise Fail(EACCES, "udp_sendmsg: broadcast")
     if connected:
         sk.route = route
-    return route
+    return route, Flow(route.source, route.destination, dport)
 
 
-def _setup(sk: UdpSock, route: Route, dport: int, cookie: Cookie) -> Pending:
-    """`ip_setup_cork`: what bounds the datagram (`ip_sk_use_pmtu`, `ip_sk_ignore_df`)."""
+def _setup(sk: UdpSock, route: Route, cookie: Cookie) -> Pending:
+    """`ip_setup_cork`, `ip_sk_use_pmtu`."""
     mtu = dst_mtu(sk.net, route) if sk.pmtudisc < abi.IP_PMTUDISC_PROBE else min(route.device.mtu, 0xFFFF)
-    fragments = sk.pmtudisc < abi.IP_PMTUDISC_DO or sk.pmtudisc == abi.IP_PMTUDISC_OMIT
-    limit = 0xFFFF if fragments or cookie.segment else mtu
     header = 20 + (len(cookie.options.data) if cookie.options else 0)
-    return Pending(route, dport, cookie, mtu, limit, header)
+    return Pending(route, cookie, mtu, header)
 
 
-def _charge(sk: UdpSock, pending: Pending, size: int) -> None:
-    """`__ip_append_data` up to the copying: too long, then what waits on the socket, then room for the buffers."""
-    if pending.length + size > pending.limit - pending.header:
-        info = pending.mtu - (pending.header - 20)
-        local_error(sk, EMSGSIZE, pending.route.destination, sk.dport, info)
+def _take(sk: UdpSock, pending: Pending, flow: Flow, source: IovIter) -> None:
+    """`__ip_append_data`: is it too long, then buffer by buffer: room for it, and the octets into it."""
+    size = source.count if pending.length else source.count + UDP_HEADER
+    mtu = 0xFFFF if pending.cookie.segment else pending.mtu
+    may_fragment = sk.pmtudisc < abi.IP_PMTUDISC_DO or sk.pmtudisc == abi.IP_PMTUDISC_OMIT
+    if pending.length + size > (0xFFFF if may_fragment else mtu) - pending.header:
+        local_error(sk, EMSGSIZE, flow.destination, sk.dport, mtu - (pending.header - 20))
         raise Fail(EMSGSIZE, "__ip_append_data")
-    total = pending.header + pending.length + size
-    if not pending.charged:
+    pending.length += size
+    whole = (mtu - pending.header & ~7) + pending.header
+    while size > 0:
+        room = mtu - pending.last
+        if room < size:
+            room = whole - pending.last
+        if pending.last and room > 0:
+            octets = min(room, size)
+            pending.charged += octets
+            pending.last += octets
+        else:
+            gap = pending.last - whole if pending.last else 0
+            here = size + gap
+            if here > mtu - pending.header:
+                here = whole - pending.header
+            _allocate(sk, pending, here)
+            pending.last = here + pending.header
+            octets = here - gap
+        header = UDP_HEADER if not pending.data and size == pending.length else 0
+        pending.data += source.copy_from(octets - header)
+        size -= octets
+
+
+def _allocate(sk: UdpSock, pending: Pending, size: int) -> None:
+    """A buffer for one more fragment: the first may fail, the others need the charge within twice the send buffer."""
+    if not pending.last:
         error = sk.take_error()
         if error:
             raise Fail(error, "sock_alloc_send_pskb: sock_error")
         if sk.shutdown & SEND_SHUTDOWN:
             raise Fail(EPIPE, "sock_alloc_send_pskb: SEND_SHUTDOWN")
-    _allocate(sk, pending, total)
+    elif 1 + pending.charged > 2 * sk.sndbuf:
+        raise Fail(ENOBUFS, "__ip_append_data: sndbuf")
+    paged = size - 8 if pending.cookie.segment else 0
+    pending.charged += sent_truesize(size - paged + pending.header) + paged
 
 
-def _allocate(sk: UdpSock, pending: Pending, total: int) -> None:
-    """Each fragment but the first needs the buffers so far to be within twice the send buffer."""
-    piece = (pending.mtu - pending.header & ~7) + pending.header
-    before = pending.charged
-    charged = 0
-    left = total
-    while left > 0:
-        if charged and not before and 1 + charged > 2 * sk.sndbuf:
-            raise Fail(ENOBUFS, "__ip_append_data: sndbuf")
-        here = left if left <= pending.mtu or pending.cookie.segment else piece
-        charged += sent_truesize(here)
-        left -= here - (pending.header if left > here else 0)
-    pending.charged = charged
-
-
-def _append(sk: UdpSock, pending: Pending, message: Message, size: int, more: bool) -> None:
+def _append(sk: UdpSock, pending: Pending, message: Message, more: bool) -> None:
     """`ip_append_data` to what is corked; an error throws all of it away, MSG_PROBE only appends nothing."""
     if not message.flags & abi.MSG_PROBE:
+        assert sk.flow is not None
         try:
-            _charge(sk, pending, size)
-            pending.data += message.iter.copy_from(size)
+            _take(sk, pending, sk.flow, message.iter)
         except Fail:
             _discard(sk)
             raise
-        pending.length += size
         sk.wmem_alloc = 1 + pending.charged
     if not more:
         push_pending(sk)
@@ -197,11 +227,12 @@ def push_pending(sk: UdpSock) -> None:
     """`udp_push_pending_frames`."""
     pending = sk.pending
     if pending is not None:
+        assert sk.flow is not None
         _discard(sk)
-        _push(sk, pending)
+        _push(sk, pending, sk.flow)
 
 
-def _push(sk: UdpSock, pending: Pending) -> None:
+def _push(sk: UdpSock, pending: Pending, flow: Flow) -> None:
     """`udp_send_skb`: header, checksum, and out; in segments of their own where UDP_SEGMENT asks."""
     data = pending.data
     segment = pending.cookie.segment
@@ -214,26 +245,28 @@ def _push(sk: UdpSock, pending: Pending) -> None:
             if pending.route.device is LO:
                 raise NotModelled("UDP_SEGMENT over loopback")
             for at in range(0, len(data), segment):
-                _send(sk, pending, bytes(data[at : at + segment]))
+                _send(sk, pending, flow, bytes(data[at : at + segment]))
             sk.wake(WAKE_WRITE)
             return
-    _send(sk, pending, bytes(data))
+    _send(sk, pending, flow, bytes(data))
     sk.wake(WAKE_WRITE)
 
 
-def _send(sk: UdpSock, pending: Pending, data: bytes) -> None:
+def _send(sk: UdpSock, pending: Pending, flow: Flow, data: bytes) -> None:
     """One datagram (RFC 768); DF as `__ip_make_skb` decides it."""
     net, route, cookie = sk.net, pending.route, pending.cookie
+    if route.destination != flow.destination or route.source != flow.source:
+        route = route._replace(destination=flow.destination, source=flow.source)
     size = 8 + len(data)
     check = 0
     if not sk.no_check:
         pseudo = int.from_bytes(route.source + route.destination, "big") + PROTOCOL + size
-        check = internet_checksum(data, pseudo + sk.num + pending.dport + size) or 0xFFFF
+        check = internet_checksum(data, pseudo + sk.num + flow.dport + size) or 0xFFFF
     pmtudisc = sk.pmtudisc
     df = pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_PROBE) or (
         pmtudisc == abi.IP_PMTUDISC_WANT
-        and pending.header + size <= dst_mtu(net, route)
-        and not mtu_locked(net, route.destination)
+        and pending.header + pending.length <= dst_mtu(net, route)
+        and not mtu_locked(route)
     )
     if cookie.ttl:
         ttl = cookie.ttl
@@ -245,7 +278,7 @@ def _send(sk: UdpSock, pending: Pending, data: bytes) -> None:
         net,
         route,
         PROTOCOL,
-        _HEADER.pack(sk.num, pending.dport, size, check) + data,
+        _HEADER.pack(sk.num, flow.dport, size, check) + data,
         tos=sk.tos if cookie.tos is None else cookie.tos,
         ttl=ttl,
         df=df,

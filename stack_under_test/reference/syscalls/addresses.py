@@ -21,13 +21,16 @@ def move_addr_to_kernel(memory: UserMemory, address: int, length: int) -> bytes:
 
 
 def move_addr_to_user(memory: UserMemory, name: bytes, address: int, length_address: int) -> None:
-    """Store as much of `name` as the caller has room for, and its whole length. Raises Fail(EFAULT), Fail(EINVAL)."""
-    length = min(memory.read_int(length_address), len(name))
-    if length < 0:
+    """Store the whole length of `name`, then as much of it as the caller has room for.
+
+    Raises Fail(EFAULT), Fail(EINVAL) for negative room.
+    """
+    room = memory.read_int(length_address)
+    if room < 0:
         raise Fail(EINVAL, "move_addr_to_user: negative length")
-    if length:
-        memory.write(address, name[:length])
     memory.write_int(length_address, len(name))
+    if room:
+        memory.write(address, name[:room])
 
 
 def holding(task: Task, file: File, call: Blocking[T]) -> Blocking[T]:

@@ -4,7 +4,7 @@ The common checks stand first: room for an int, an int that can be read, then th
 stack does have a field of `Sock`; the others are kept in `Sock.options` to be read back.  What would change behaviour
 that is not modelled (filters, transmit timestamps, pacing) says so.
 
-A protocol may take part: `set_rcvlowat`, `keepalive` and `write_space` of its `Proto` are called where it has them.
+A protocol takes part through `Sock.set_rcvlowat`, `Sock.set_keepalive` and `Sock.write_space`.
 """
 
 from __future__ import annotations
@@ -143,6 +143,11 @@ def _reuse_address(given: Given) -> None:
     given.sk.reuse = int(given.value != 0)
 
 
+def _dont_route(given: Given) -> None:
+    given.sk.dontroute = given.value != 0
+    given.sk.route = None
+
+
 def _priority(given: Given) -> None:
     given.sk.priority = given.value
 
@@ -206,9 +211,7 @@ def _send_buffer_force(given: Given) -> None:
 def _set_send_buffer(sk: Sock, value: int) -> None:
     sk.userlocks |= SOCK_SNDBUF_LOCK
     sk.sndbuf = max(min(value, INT_MAX // 2) * 2, SOCK_MIN_SNDBUF)
-    write_space = getattr(sk.proto, "write_space", None)
-    if write_space is not None:
-        write_space(sk)
+    sk.write_space()
 
 
 def _receive_buffer(given: Given) -> None:
@@ -232,22 +235,14 @@ def _buffer_lock(given: Given) -> None:
 
 
 def _receive_low_water(given: Given) -> None:
-    value = INT_MAX if given.value < 0 else given.value
-    hook = getattr(given.sk.proto, "set_rcvlowat", None)
-    if hook is not None:
-        hook(given.sk, value)
-    else:
-        given.sk.rcvlowat = value or 1
+    given.sk.set_rcvlowat(INT_MAX if given.value < 0 else given.value)
 
 
 # --- time
 
 
 def _keepalive(given: Given) -> None:
-    hook = getattr(given.sk.proto, "keepalive", None)
-    if hook is not None:
-        hook(given.sk, given.value != 0)
-    given.sk.keepopen = given.value != 0
+    given.sk.set_keepalive(given.value != 0)
 
 
 def _linger(given: Given) -> None:
@@ -381,7 +376,7 @@ _CHANGES: Mapping[int, Callable[[Given], None]] = MappingProxyType(
         abi.SO_DEBUG: _flag("debug"),
         abi.SO_REUSEADDR: _reuse_address,
         abi.SO_REUSEPORT: _flag("reuseport"),
-        abi.SO_DONTROUTE: _flag("dontroute"),
+        abi.SO_DONTROUTE: _dont_route,
         abi.SO_BROADCAST: _flag("broadcast"),
         abi.SO_OOBINLINE: _flag("urg_inline"),
         abi.SO_NO_CHECK: _flag("no_check"),

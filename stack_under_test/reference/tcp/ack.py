@@ -123,13 +123,13 @@ def _finish(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
 
 def _old(sk: TcpSock, segment: Segment, flags: int, info: AckInfo, sack_octets: bytes) -> Verdict:
     """An ACK below SND.UNA: refused when too far below, else only its SACK blocks count."""
-    if flags & UPDATE_TS:
-        replace_ts_recent(sk, segment.seq)
     largest = min(sk.max_window, sk.bytes_acked)
     if before(segment.ack, (sk.snd_una - largest) & MASK):
         if not flags & NO_CHALLENGE:
             send_challenge_ack(sk)
         return Verdict.BAD
+    if flags & UPDATE_TS:
+        replace_ts_recent(sk, segment.seq)
     if sack_octets:
         sack.tag(sk, sack_octets, info)
         rexmit = recovery.alert(sk, info, 0)
@@ -152,6 +152,17 @@ def _nothing_out(sk: TcpSock, info: AckInfo, ack: int) -> None:
         recovery.process_tlp_ack(sk, ack, info)
 
 
+def fast_path_on(sk: TcpSock) -> None:
+    """`tcp_fast_path_on`: what the next segment looks like if nothing unusual happens (header prediction)."""
+    sk.fast_path = (sk.tcp_header_len, sk.snd_wnd >> sk.snd_wscale)
+
+
+def fast_path_check(sk: TcpSock) -> None:
+    """`tcp_fast_path_check`."""
+    if not sk.ofo_queue and sk.rcv_wnd and sk.rmem_alloc < sk.rcvbuf and not sk.urg_data:
+        fast_path_on(sk)
+
+
 def _advance_una(sk: TcpSock, ack: int) -> None:
     """`tcp_snd_una_update`."""
     sk.bytes_acked += (ack - sk.snd_una) & MASK
@@ -166,6 +177,8 @@ def _update_window(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
         sk.snd_wl1 = segment.seq
         if sk.snd_wnd != nwin:
             sk.snd_wnd = nwin
+            sk.fast_path = None
+            fast_path_check(sk)
             if sk.write_queue:
                 congestion.slow_start_after_idle_check(sk)
             if nwin > sk.max_window:

@@ -66,8 +66,7 @@ def _socket_error(sk: TcpSock, seq: int, error: IcmpError) -> None:
     if not errno:
         return
     if sk.state in (State.SYN_SENT, State.SYN_RECV):
-        if sk.recverr:
-            errqueue.icmp_error(sk, error, errno, sk.dport, error.transport)
+        errqueue.icmp_error(sk, error, errno, sk.dport, error.transport)
         timewait.done_with_error(sk, errno)
     elif sk.recverr:
         sk.err = errno

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..sock import State
 from . import rtt, window
+from .ack import fast_path_on
 from .output import initialize_rcv_mss
 from .path import mtu
 from .segment import Segment
@@ -29,6 +30,7 @@ def finish_connect(sk: TcpSock) -> None:
     sk.lrcvtime = sk.net.now
     init_transfer(sk)
     sk.lsndtime = sk.net.now
+    sk.fast_path = (sk.tcp_header_len, sk.snd_wnd) if not sk.snd_wscale else None
     if sk.keepopen:
         sk.arm("keepalive", keepalive_time(sk))
 
@@ -50,3 +52,4 @@ def established(sk: TcpSock, segment: Segment) -> None:
     sk.snd_wl1 = segment.seq
     sk.lsndtime = sk.net.now
     initialize_rcv_mss(sk)
+    fast_path_on(sk)

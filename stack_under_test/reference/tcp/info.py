@@ -48,7 +48,7 @@ def tcp_info(sk: TcpSock) -> bytes:
         0,
         (now - sk.lsndtime) // MSEC & MASK,
         0,
-        (now - sk.lrcvtime) // MSEC & MASK,
+        max(0, (now - sk.lrcvtime) // MSEC) & MASK,
         (now - sk.rcv_tstamp) // MSEC & MASK,
         sk.pmtu,
         sk.rcv_ssthresh,

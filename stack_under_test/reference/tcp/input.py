@@ -24,7 +24,7 @@ def receive(net: Net, packet: Packet) -> None:
     if segment is None:
         return
     segment.looped = packet.looped
-    entry = net.tcp.get((segment.daddr, segment.dport, segment.saddr, segment.sport))
+    entry = net.tcp.lookup((segment.daddr, segment.dport, segment.saddr, segment.sport), packet.looped)
     if isinstance(entry, TcpSock):
         if not entry.min_ttl or segment.ttl >= entry.min_ttl:
             _to_connection(entry, segment)

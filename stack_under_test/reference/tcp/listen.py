@@ -16,7 +16,7 @@ from .output import header, sync_mss
 from .path import advmss, mtu, request_xmit
 from .segment import ACK, CWR, ECE, RST, SYN, Segment
 from .seq import MASK, after
-from .sock import MSEC, SEC, TIMEOUT_INIT, TcpSock
+from .sock import MSEC, MSS_DEFAULT, SEC, TIMEOUT_INIT, TcpSock
 from .timewait import _in_window as in_window
 
 
@@ -24,11 +24,13 @@ class Request:
     """`struct tcp_request_sock`: a SYN answered, no connection yet."""
 
     state = State.NEW_SYN_RECV
+    advmss = 0
 
     def __init__(self, listener: TcpSock, segment: Segment, isn: int) -> None:
         self.net: Net = listener.net
         self.armed: dict[str, tuple[int, int]] = {}
         self.listener = listener
+        self.bound_dev_if = listener.bound_dev_if
         self.key = (segment.daddr, segment.dport, segment.saddr, segment.sport)
         self.rcv_isn = segment.seq
         self.rcv_nxt = (segment.seq + 1) & MASK
@@ -50,9 +52,9 @@ class Request:
         """`tcp_parse_options` into `tcp_openreq_init`."""
         sysctl = self.net.sysctl
         found = options.parse(segment.options, True)
-        self.mss = found.mss or 536
-        if listener.user_mss and listener.user_mss < self.mss:
-            self.mss = listener.user_mss
+        self.mss = MSS_DEFAULT
+        if found.mss:
+            self.mss = min(found.mss, listener.user_mss) if listener.user_mss else found.mss
         self.wscale_ok = found.wscale is not None and bool(sysctl.tcp_window_scaling)
         self.snd_wscale = (found.wscale or 0) if self.wscale_ok else 0
         self.sack_ok = found.sack_ok and bool(sysctl.tcp_sack)
@@ -178,6 +180,9 @@ def check_req(request: Request, segment: Segment) -> TcpSock | None:
         return None
     if segment.seq == request.rcv_isn:
         flg &= ~SYN
+    if flg & RST and segment.seq != request.rcv_nxt:
+        _request_ack(request, segment)
+        return None
     if flg & (RST | SYN):
         if not flg & RST:
             reply.reset(request.net, segment)
@@ -258,7 +263,7 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     child.write_seq = child.pushed_seq = (isn + 1) & MASK
     child.retrans_stamp = 0
     child.ack_pending = 0
-    child.lsndtime = sk.net.now
+    child.lsndtime = child.lrcvtime = sk.net.now
     child.rcv_wnd = child.rcv_ssthresh = request.rcv_wnd
     child.window_clamp = request.window_clamp
     child.tstamp_ok, child.sack_ok, child.wscale_ok = request.tstamp_ok, request.sack_ok, request.wscale_ok

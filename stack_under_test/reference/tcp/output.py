@@ -171,13 +171,13 @@ def send_delayed_ack(sk: TcpSock) -> None:
     ato = min(ato, DELACK_MAX)
     now = sk.net.now
     timeout = now + ato
-    if sk.ack_pending & ACK_TIMER and "delack" in sk.armed:
-        armed = sk.armed["delack"][0]
-        if armed <= now + (ato >> 2):
+    if sk.ack_pending & ACK_TIMER:
+        if sk.ack_timeout <= now + (ato >> 2):
             send_ack(sk)
             return
-        timeout = min(timeout, armed)
+        timeout = min(timeout, sk.ack_timeout)
     sk.ack_pending |= ACK_TIMER | 1
+    sk.ack_timeout = timeout
     sk.arm("delack", timeout - now)
 
 

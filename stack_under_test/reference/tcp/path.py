@@ -10,6 +10,8 @@ from .sock import TcpSock
 
 MIN_ADVMSS = 256
 DEFAULT_MTU = 1500
+IPV4_MIN_MTU = 68
+"""What is no longer than this needs no identification and always has DF."""
 
 
 def mtu(sk: TcpSock) -> int:
@@ -17,8 +19,8 @@ def mtu(sk: TcpSock) -> int:
 
 
 def advmss(net: Net, route: Route | None) -> int:
-    """The device's MTU less the headers, whatever the path has learned."""
-    size = route.device.mtu if route is not None else DEFAULT_MTU
+    """The path's MTU less the headers."""
+    size = dst_mtu(net, route) if route is not None else DEFAULT_MTU
     return min(max(size - 40, MIN_ADVMSS), 65535 - 40)
 
 
@@ -26,5 +28,5 @@ def request_xmit(sk: TcpSock, local: bytes, peer: bytes, segment: bytes) -> None
     """`ip_build_and_send_pkt`: a listener's SYN-ACK, with the listener's TTL, TOS and path MTU discovery."""
     route = route_output(sk.net, peer, local, sk.bound_dev_if)
     ttl = sk.uc_ttl if sk.uc_ttl >= 0 else sk.net.sysctl.ip_default_ttl
-    df = sk.pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_WANT)
+    df = len(segment) + 20 <= IPV4_MIN_MTU or sk.pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_WANT)
     ip.send(sk.net, route, 6, segment, tos=sk.tos & ~3, ttl=ttl, df=df)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..sock import RCV_SHUTDOWN, State
 from . import memory, sacks, timewait, window
+from .ack import fast_path_check
 from .output import send_ack, send_delayed_ack
 from .segment import FIN, PSH, SYN, URG, RcvSkb, Segment
 from .seq import MASK, after, before
@@ -152,6 +153,7 @@ def _in_sequence(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
             sk.ack_pending |= ACK_NOW
     if sk.selective_acks:
         sacks.remove(sk)
+    fast_path_check(sk)
     if not sk.dead:
         data_ready(sk)
 
@@ -188,6 +190,7 @@ def _queue_ofo(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
         sk.data_ready()
         return
     measure_rcv_mss(sk, skb, doff)
+    sk.fast_path = None
     sk.schedule_ack()
     sk.rcv_ooopack += 1
     seq, end_seq = skb.seq, skb.end_seq
@@ -315,12 +318,17 @@ def _check_urgent(sk: TcpSock, segment: Segment) -> None:
             sk.rmem_alloc -= head.truesize
     sk.urg_data = URG_NOTYET
     sk.urg_seq = pointer
+    sk.fast_path = None
 
 
 def ack_snd_check(sk: TcpSock) -> None:
     """`tcp_ack_snd_check`: acknowledge now, later, or (SACK compression) a little later."""
-    if not sk.ack_scheduled():
-        return
+    if sk.ack_scheduled():
+        ack_now_or_later(sk, True)
+
+
+def ack_now_or_later(sk: TcpSock, ofo_possible: bool) -> None:
+    """`__tcp_ack_snd_check`."""
     unread = (sk.rcv_nxt - sk.copied_seq) & MASK
     if (
         (
@@ -332,7 +340,7 @@ def ack_snd_check(sk: TcpSock) -> None:
     ):
         send_ack(sk)
         return
-    if not sk.ofo_queue:
+    if not ofo_possible or not sk.ofo_queue:
         send_delayed_ack(sk)
         return
     if not sk.sack_ok or sk.compressed_ack >= 44:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator
-from errno import EAGAIN, EFAULT, EINVAL, ENOTCONN
+from errno import EAGAIN, EFAULT, EINVAL, ENOTCONN, EPIPE
 
 from ...contract import abi
 from ..errors import Fail
@@ -12,6 +12,7 @@ from ..inet import errqueue
 from ..sock import RCV_SHUTDOWN, Message, State, deadline, interrupted
 from ..wait import MayBlock, Wait, Wakeup
 from . import window
+from .ack import fast_path_check
 from .output import send_ack
 from .segment import FIN, RcvSkb
 from .seq import MASK, after, before, diff
@@ -40,6 +41,7 @@ def recvmsg(sk: TcpSock, message: Message, size: int) -> MayBlock[int]:
 def _blocking(reader: _Reader) -> Generator[Wait, Wakeup, int]:
     sk = reader.sk
     until = deadline(sk.net, sk.rcvtimeo)
+    disconnects = sk.disconnects
     while True:
         cleanup_rbuf(sk, reader.copied)
         assert sk.socket is not None
@@ -47,6 +49,8 @@ def _blocking(reader: _Reader) -> Generator[Wait, Wakeup, int]:
         reason = yield Wait((sk.socket.wait,), until)
         while reason is Wakeup.EVENT and not reader.should_stop() and _tail(sk) is mark:
             reason = yield Wait((sk.socket.wait,), until)
+        if disconnects != sk.disconnects:
+            return reader.finish(EPIPE)
         if reason is Wakeup.SIGNAL and not sk.receive_queue and not reader.copied:
             raise interrupted(sk.rcvtimeo)
         if reader.take():
@@ -206,6 +210,7 @@ class _Reader:
         sk = self.sk
         if sk.urg_data and after(sk.copied_seq, sk.urg_seq):
             sk.urg_data = 0
+            fast_path_check(sk)
 
     def _eat(self, skb: RcvSkb, offset: int) -> None:
         """The buffer is used up; its FIN counts as read."""

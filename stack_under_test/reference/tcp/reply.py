@@ -35,5 +35,5 @@ def ack(net: Net, segment: Segment, seq: int, ack_seq: int, window: int, ts: tup
 
 def _send(net: Net, segment: Segment, seq: int, ack_seq: int, flags: int, window: int, opts: bytes, tos: int) -> None:
     ends = (segment.daddr, segment.saddr)
-    octets = header((segment.dport, segment.sport), seq, ack_seq, flags, window, opts, ends=ends)
+    octets = header((segment.dport, segment.sport), seq, ack_seq, flags, window & 0xFFFF, opts, ends=ends)
     unicast_reply(net, segment.daddr, segment.saddr, octets, tos)

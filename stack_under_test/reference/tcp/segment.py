@@ -1,7 +1,6 @@
 """Segments: what arrives (`Segment`), what waits to be read (`RcvSkb`), what is sent and kept (`TxSkb`).
 
-`truesize` is what Linux charges for a packet's memory; receive windows depend on it, so the allocator's size classes
-are modelled: a packet from TUN is one linear buffer (`tun_alloc_skb`), headroom NET_SKB_PAD.
+`truesize` is what Linux charges for a packet's memory (`inet/truesize.py`); receive windows depend on it.
 """
 
 from __future__ import annotations
@@ -9,24 +8,16 @@ from __future__ import annotations
 import struct
 
 from ...wire.checksum import pseudo_header, verifies
+from ..inet.truesize import link_truesize, sent_truesize, tailroom
 from .seq import MASK
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
-NET_SKB_PAD = 64
 SKB_SIZE = 256
 SHARED_INFO = 320
 SMALL_HEAD = 576
 PAGE = 4096
 
 _unpack = struct.Struct("!HHIIBBHHH").unpack_from
-
-
-def buffer_size(needed: int) -> int:
-    """The octets the allocator gives for a linear buffer of `needed` and the shared info (`kmalloc_reserve`)."""
-    total = -(-needed // 64) * 64 + SHARED_INFO
-    if total <= SMALL_HEAD:
-        return SMALL_HEAD
-    return 1 << (total - 1).bit_length()
 
 
 class Segment:
@@ -100,14 +91,12 @@ class RcvSkb:
         self.end_seq = segment.end_seq
         self.flags = segment.flags
         self.data = segment.payload
-        needed = NET_SKB_PAD + segment.length
-        if needed < PAGE:
-            size = buffer_size(needed)
-            self.truesize = SKB_SIZE + size
-            self.room = size - SHARED_INFO - needed
-        else:
-            self.truesize = SKB_SIZE + SMALL_HEAD + -(-segment.length // PAGE) * PAGE
+        if segment.looped:
+            self.truesize = sent_truesize(segment.length)
             self.room = 0
+        else:
+            self.truesize = link_truesize(segment.length)
+            self.room = tailroom(segment.length)
 
 
 class TxSkb:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ...contract import abi
 from ..net import MSEC, SEC, Net
-from ..sock import Proto, Sock, State
-from .segment import RcvSkb, TxSkb
+from ..sock import SOCK_RCVBUF_LOCK, Proto, Sock, State
+from .segment import PAGE, RcvSkb, TxSkb
 
 if TYPE_CHECKING:
     from .listen import Request
@@ -24,6 +24,7 @@ TIMEOUT_INIT = SEC
 RTO_MIN = 200 * MSEC
 RTO_MAX = 120 * SEC
 ATO_MIN = 40 * MSEC
+LONG_AGO = -(1 << 40)
 DELACK_MIN = 40 * MSEC
 DELACK_MAX = 200 * MSEC
 TIMEWAIT_LEN = 60 * SEC
@@ -40,6 +41,9 @@ class TcpSock(Sock):
     """Defaults are `tcp_init_sock`'s."""
 
     def __init__(self, net: Net, family: int, kind: int, protocol: int, proto: Proto) -> None:
+        self._rmem_alloc = 0
+        self._wmem_queued = 0
+        self.forward_alloc = 0
         super().__init__(net, family, kind, protocol, proto)
         self.rcvbuf = net.sysctl.tcp_rmem[1]
         self.sndbuf = net.sysctl.tcp_wmem[1]
@@ -116,6 +120,8 @@ class TcpSock(Sock):
         self.mss_clamp = MSS_DEFAULT
         self.mss_cache = MSS_DEFAULT
         self.advmss = MSS_DEFAULT
+        self.fast_path: tuple[int, int] | None = None
+        self.ack_timeout = 0
         self.pmtu = 0
         self.tcp_header_len = 20
         self.rcv_mss = TCP_MIN_MSS
@@ -125,7 +131,7 @@ class TcpSock(Sock):
         self.ack_ato = 0
         self.ack_retry = 0
         self.pingpong = 0
-        self.lrcvtime = 0
+        self.lrcvtime = LONG_AGO
         self.lsndtime = 0
         self.rcv_tstamp = 0
         self.compressed_ack = 0
@@ -193,6 +199,33 @@ class TcpSock(Sock):
         self.wstamp_ns = 0
 
     @property
+    def rmem_alloc(self) -> int:
+        """Receive memory in use; changing it charges or frees (`sk_mem_charge`, `sk_mem_uncharge`)."""
+        return self._rmem_alloc
+
+    @rmem_alloc.setter
+    def rmem_alloc(self, value: int) -> None:
+        self._charge(value - self._rmem_alloc)
+        self._rmem_alloc = value
+
+    @property
+    def wmem_queued(self) -> int:
+        """Send memory in use, charged likewise."""
+        return self._wmem_queued
+
+    @wmem_queued.setter
+    def wmem_queued(self, value: int) -> None:
+        self._charge(value - self._wmem_queued)
+        self._wmem_queued = value
+
+    def _charge(self, size: int) -> None:
+        """Memory is reserved in whole pages; what is reserved and not used is `sk_forward_alloc`."""
+        left = self.forward_alloc - size
+        if size > 0 and left < 0:
+            left += -(left // PAGE) * PAGE
+        self.forward_alloc = left % PAGE if size < 0 else left
+
+    @property
     def now_us(self) -> int:
         """`tcp_mstamp`."""
         return self.net.now // 1000
@@ -225,6 +258,34 @@ class TcpSock(Sock):
 
     def disarm(self, kind: str) -> None:
         self.net.timers.cancel(self, kind)
+
+    def set_rcvlowat(self, value: int) -> None:
+        """`tcp_set_rcvlowat`: the buffer grows so that the mark can be reached."""
+        locked = self.userlocks & SOCK_RCVBUF_LOCK
+        most = self.rcvbuf >> 1 if locked else self.net.sysctl.tcp_rmem[2] >> 1
+        value = min(value, most)
+        self.rcvlowat = value or 1
+        self.data_ready_again()
+        if locked:
+            return
+        space = (value << 8) // self.scaling_ratio
+        if space > self.rcvbuf:
+            self.rcvbuf = space
+            self.window_clamp = value
+
+    def data_ready_again(self) -> None:
+        """`tcp_data_ready` after the mark moved."""
+        if (self.rcv_nxt - self.copied_seq) & 0xFFFF_FFFF >= self.rcvlowat and self.rcv_nxt != self.copied_seq:
+            self.data_ready()
+
+    def set_keepalive(self, on: bool) -> None:
+        """`tcp_set_keepalive`."""
+        if self.state not in (State.CLOSE, State.LISTEN):
+            if on and not self.keepopen:
+                self.arm("keepalive", self.keepalive_time or self.net.sysctl.tcp_keepalive_time * SEC)
+            elif not on:
+                self.disarm("keepalive")
+        self.keepopen = on
 
     def write_space(self) -> None:
         """`sk_stream_write_space`: wake writers once a third of the buffer is free and somebody ran out of it."""

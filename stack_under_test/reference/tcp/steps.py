@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ..sock import RCV_SHUTDOWN, SEND_SHUTDOWN, State
 from . import ack as acks
-from . import options, receive, rtt, timewait, window
+from . import fastpath, options, receive, rtt, timewait, window
 from .established import established, finish_connect, init_transfer
 from .options import Received
 from .output import (
@@ -29,16 +29,29 @@ from .states import enter
 
 
 class Arrival:
-    """A segment on its way through the steps; `reset` asks the caller to answer with a RST."""
+    """A segment on its way through the steps.
 
-    __slots__ = ("options", "queued", "reset", "segment", "verdict")
+    `checked`: header prediction has vouched for it, validation is over.  `reset` asks the caller to answer with a RST.
+    """
+
+    __slots__ = ("checked", "options", "queued", "reset", "segment", "verdict")
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
         self.options: Received | None = None
         self.verdict = acks.Verdict.NEW
         self.queued = False
+        self.checked = False
         self.reset = False
+
+
+def fast_path(sk: TcpSock, arrival: Arrival) -> bool:
+    """Header prediction, before anything else in ESTABLISHED."""
+    if not fastpath.predicted(sk, arrival.segment):
+        return True
+    taken = fastpath.take(sk, arrival.segment)
+    arrival.checked = taken is None
+    return taken is not True
 
 
 Step = Callable[[TcpSock, Arrival], bool]
@@ -52,6 +65,8 @@ def process(sk: TcpSock, segment: Segment) -> bool:
         sk.data_segs_in += 1
     arrival = Arrival(segment)
     for step in STEPS[sk.state]:
+        if arrival.checked and step in VALIDATE:
+            continue
         if not step(sk, arrival):
             break
     return arrival.reset
@@ -239,7 +254,7 @@ def after_ack(sk: TcpSock, arrival: Arrival) -> bool:
     if sk.snd_una != sk.write_seq:
         return True
     if sk.state is State.FIN_WAIT1:
-        return _fin_acked(sk, arrival.segment)
+        return _fin_acked(sk, arrival)
     if sk.state is State.CLOSING:
         timewait.enter_time_wait(sk, State.TIME_WAIT, 0)
         return False
@@ -249,19 +264,18 @@ def after_ack(sk: TcpSock, arrival: Arrival) -> bool:
     return True
 
 
-def _fin_acked(sk: TcpSock, segment: Segment) -> bool:
-    """FIN-WAIT-1 to FIN-WAIT-2; an orphan does not stay for ever (`tcp_fin_time`)."""
+def _fin_acked(sk: TcpSock, arrival: Arrival) -> bool:
+    """FIN-WAIT-1 to FIN-WAIT-2; an orphan does not stay for ever (`tcp_fin_time`), and data for it is refused."""
+    segment = arrival.segment
     enter(sk, State.FIN_WAIT2)
     sk.shutdown |= SEND_SHUTDOWN
     if not sk.dead:
         sk.state_change()
         return True
-    if sk.linger2 < 0:
-        timewait.done(sk)
-        return False
     end = (segment.end_seq - (segment.flags & FIN)) & MASK
-    if segment.end_seq != segment.seq and after(end, sk.rcv_nxt):
+    if sk.linger2 < 0 or (segment.end_seq != segment.seq and after(end, sk.rcv_nxt)):
         timewait.done(sk)
+        arrival.reset = True
         return False
     timeout = timewait.fin_time(sk)
     if timeout > TIMEWAIT_LEN:
@@ -341,10 +355,8 @@ def syn_sent_rst(sk: TcpSock, arrival: Arrival) -> bool:
 def _take_syn_options(sk: TcpSock, found: Received) -> None:
     """What the peer's SYN says counts for the connection's life."""
     sysctl = sk.net.sysctl
-    mss = found.mss or 536
-    if sk.user_mss and sk.user_mss < mss:
-        mss = sk.user_mss
-    sk.mss_clamp = mss
+    if found.mss:
+        sk.mss_clamp = min(found.mss, sk.user_mss) if sk.user_mss else found.mss
     sk.wscale_ok = found.wscale is not None and bool(sysctl.tcp_window_scaling)
     sk.snd_wscale = (found.wscale or 0) if sk.wscale_ok else 0
     sk.sack_ok = found.sack_ok and bool(sysctl.tcp_sack)
@@ -421,7 +433,7 @@ STEPS: Mapping[State, tuple[Step, ...]] = MappingProxyType(
         State.CLOSE: (dropped,),
         State.SYN_SENT: (syn_sent_ack, syn_sent_rst, syn_sent_syn),
         State.SYN_RECV: _CLOSING,
-        State.ESTABLISHED: (*VALIDATE, established_ack, check_urg, text, respond),
+        State.ESTABLISHED: (fast_path, *VALIDATE, established_ack, check_urg, text, respond),
         State.FIN_WAIT1: _CLOSING,
         State.FIN_WAIT2: _CLOSING,
         State.CLOSE_WAIT: _CLOSING,

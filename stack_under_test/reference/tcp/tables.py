@@ -27,6 +27,13 @@ class TcpTables:
     def get(self, key: Key) -> Entry | None:
         return self.established.get(key)
 
+    def lookup(self, key: Key, looped: bool) -> Entry | None:
+        """`__inet_lookup_established`: a connection bound to a device hears only what came in over it."""
+        entry = self.established.get(key)
+        if entry is not None and entry.bound_dev_if not in (0, LO.index if looped else TUN.index):
+            return None
+        return entry
+
     def add(self, key: Key, entry: Entry) -> None:
         self.established[key] = entry
 

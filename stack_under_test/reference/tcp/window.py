@@ -84,6 +84,7 @@ def choose(sk: TcpSock) -> int:
 def select(sk: TcpSock) -> int:
     """`tcp_select_window`: the window field of a segment that leaves now; the right edge never moves left."""
     if sk.ack_pending & ACK_NOMEM:
+        sk.fast_path = None
         sk.rcv_wnd = 0
         sk.rcv_wup = sk.rcv_nxt
         return 0
@@ -94,7 +95,10 @@ def select(sk: TcpSock) -> int:
         window = (current + unit - 1) & -unit
     sk.rcv_wnd = window
     sk.rcv_wup = sk.rcv_nxt
-    return min(window, 65535 << sk.rcv_wscale) >> sk.rcv_wscale
+    window = min(window, 65535 << sk.rcv_wscale) >> sk.rcv_wscale
+    if not window:
+        sk.fast_path = None
+    return window
 
 
 def grow(sk: TcpSock, skb: RcvSkb) -> None:
