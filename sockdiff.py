@@ -159,7 +159,9 @@ def _fuzz(args: argparse.Namespace) -> int:
         metadata=_metadata(traits),
     )
     progress = Progress(sys.stderr)
-    print(f"{args.left} and {args.right}, seed {seed}, recorded in {out}", file=sys.stderr)
+    heading = f"{args.left} and {args.right}, seed {seed}, recorded in {out}"
+    if sys.stderr.isatty():
+        print(heading, file=sys.stderr)
     try:
         summary = run_campaign(
             order,
@@ -173,7 +175,7 @@ def _fuzz(args: argparse.Namespace) -> int:
     if args.json:
         _print_json({**summary_json(summary), "report": str(report), "seed": seed, "out": str(out)})
     else:
-        _print_lines([*summary_lines(summary), f"report: {report}"])
+        _print_lines([heading, *summary_lines(summary), f"report: {report}"])
     if summary.interrupted:
         print(f"sockdiff: interrupted; findings are kept, the same --out goes on: {out}", file=sys.stderr)
         return INTERRUPTED

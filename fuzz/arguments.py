@@ -111,9 +111,7 @@ _HEADERS: tuple[Arg, ...] = (
         control=Control((ControlMessage(0, abi.IP_TTL, b"\x09\0\0\0"),)),
         controllen=24,
     ),
-    MsgHdr(
-        iov=IoVec(((Octets(b"ab"), 2),)), control=Control((ControlMessage(0, abi.IP_TTL, b"\0\0\0\0"),)), controllen=24
-    ),
+    MsgHdr(iov=IoVec(((Octets(b"ab"), 2),)), control=Control((ControlMessage(0, abi.IP_TTL, b"\0\0\0\0"),)), controllen=24),
     MsgHdr(iov=IoVec(((Octets(b"ab"), 2),)), controllen=1 << 31),
 )
 _VECTORS: tuple[Arg, ...] = (

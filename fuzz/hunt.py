@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from conformance.harness.lockstep import Agree, Diverge, Flaky, Late, Pair, Result, Unsteady, Unsupported
@@ -39,6 +40,7 @@ class Hunt:
 
     def __init__(self, pair: Pair, program: Callable[[int], Program], listener: Listener, budget: int = BUDGET) -> None:
         self._pair = pair
+        self._hasty = replace(pair, confirm=0)
         self._program = program
         self._listener = listener
         self._budget = budget
@@ -81,9 +83,9 @@ class Hunt:
                 self._listener.shrunk(self._finding(number, short, again))
 
     def fingerprint(self, program: Program) -> str | None:
-        """What `program` shows now, as shrinking asks. Raises Stopped."""
+        """What `program` shows, unconfirmed, as shrinking asks; the end is confirmed. Raises Stopped."""
         self._listener.check()
-        result = self._pair.run(program)
+        result = self._hasty.run(program)
         return result.divergence.fingerprint if isinstance(result, Diverge) else None
 
     def _report_flaky(self, number: int, program: Program, result: Flaky) -> None:

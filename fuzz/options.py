@@ -43,9 +43,7 @@ def _table(level: int, rows: tuple[tuple[int, tuple[int | bytes, ...]], ...]) ->
 
 SOCKET_OPTIONS = (
     Option(abi.SOL_SOCKET, abi.SO_LINGER, (_linger(1, 0), _linger(0, 0), _linger(1, 60), _linger(1, -1)), 8),
-    Option(
-        abi.SOL_SOCKET, abi.SO_RCVTIMEO, (_timeval(600, 0), _timeval(0, 0), _timeval(-1, 0), _timeval(0, 10**6)), 16
-    ),
+    Option(abi.SOL_SOCKET, abi.SO_RCVTIMEO, (_timeval(600, 0), _timeval(0, 0), _timeval(-1, 0), _timeval(0, 10**6)), 16),
     Option(abi.SOL_SOCKET, abi.SO_SNDTIMEO, (_timeval(600, 0), _timeval(0, 0), _timeval(0, -1)), 16),
     Option(abi.SOL_SOCKET, abi.SO_BINDTODEVICE, (b"tun0\0", b"lo\0", b"nosuch\0", b""), 16),
     *_table(

@@ -103,9 +103,7 @@ def fragments(draft: Draft) -> None:
     ident = choose.integer(1, 200)
     parts = [
         Frame(Datagram(octets[:cut]), Ip(protocol=protocol, ident=ident, dont_fragment=False, more_fragments=True)),
-        Frame(
-            Datagram(octets[cut:]), Ip(protocol=protocol, ident=ident, dont_fragment=False, fragment_offset=cut // 8)
-        ),
+        Frame(Datagram(octets[cut:]), Ip(protocol=protocol, ident=ident, dont_fragment=False, fragment_offset=cut // 8)),
     ]
     match choose.integer(0, 6):
         case 0:

@@ -37,6 +37,10 @@ _SERVED = Weights((6, "handshake"), (1, "data with the handshake"), (1, "half op
 
 
 def bind(draft: Draft, endpoint: Endpoint, address: bytes | None = None, port: int | None = None) -> None:
+    """Bind to a port of its own; by chance first to one that another socket has."""
+    taken = [other.port for other in draft.endpoints if other.port and other is not endpoint]
+    if taken and draft.choose.chance(20):
+        draft.call("bind", endpoint.fd, Inet(draft.choose.weighted(_LOCAL), draft.choose.choice(taken)), 16)
     port = draft.port() if port is None else port
     draft.call("bind", endpoint.fd, Inet(address or draft.choose.weighted(_LOCAL), port), 16)
     endpoint.port = port or PortOf(endpoint.fd)
@@ -380,13 +384,13 @@ _PAIR: Weights[Callable[[Draft, Endpoint, Endpoint], None]] = Weights(
 def plain_calls(draft: Draft) -> Script:
     """Calls on sockets in states where most of them fail: which errno wins is the question."""
     choose = draft.choose
-    for _ in range(choose.integer(1, 3)):
+    for _ in range(choose.integer(1, 4)):
         if choose.chance(20):
             draft.call("socket", choose.choice(FAMILIES[:7]), choose.choice(TYPES[:5]), choose.choice(PROTOCOLS))
         endpoint = socket(draft, choose.weighted(_KINDS))
         yield
-        if choose.chance(50):
-            draft.call("bind", endpoint.fd, choose.choice(ADDRESSES[:12]), choose.choice((16, 16, 16, 15, 128)))
+        if choose.chance(60):
+            draft.call("bind", endpoint.fd, choose.choice(ADDRESSES[:12]), choose.choice((16, 16, 16, 16, 15, 128)))
             if choose.chance(40) and endpoint.kind == abi.SOCK_STREAM:
                 draft.call("listen", endpoint.fd, 1)
                 endpoint.listening = True

@@ -51,9 +51,7 @@ def verdict(result: Result) -> str:
         case Late(side, excess):
             return f"late: the {side} target took {excess // 1_000_000} ms too long, each time; nothing was compared"
         case Unsteady(step, divergence):
-            return (
-                f"unsteady: from step {step + 1} on, what belongs to which step is up to chance: {divergence.summary}"
-            )
+            return f"unsteady: from step {step + 1} on, what belongs to which step is up to chance: {divergence.summary}"
         case Flaky(first, second):
             other = second.summary if second is not None else "none"
             return f"flaky: a second run showed another difference: {first.summary}; then {other}"

@@ -1,6 +1,6 @@
 """A shorter program that shows the same divergence.
 
-Deletion first, in ever smaller chunks, then simpler steps, until neither helps: what holds is that the fingerprint
+Deletion first, in ever smaller chunks, then simpler steps, until nothing helps: what holds is that the fingerprint
 stays the same, so a program never slips from one finding into another.  Hypothesis shrinks what it drew itself; this is
 for findings of a campaign, for corpus entries, and for programs that people wrote.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from fuzz import rewrite
+from fuzz.recast import recast
 from fuzz.simplify import simpler
 from stack_under_test.contract.check import check_program, references
 from stack_under_test.contract.program import Advance, Call, Program
@@ -53,6 +54,7 @@ class _Search:
             self._delete()
             self._merge()
             self._tasks()
+            self._recast()
             self._simplify()
             if self.best == before:
                 return
@@ -134,6 +136,10 @@ class _Search:
     def _tasks(self) -> None:
         for task in sorted({step.task for step in self.best.steps if isinstance(step, Call)} - {0}):
             self._take(replace(self.best, steps=rewrite.one_task(self.best.steps, task)))
+
+    def _recast(self) -> None:
+        while self._left > 0 and any(self._take(candidate) for candidate in recast(self.best)):
+            pass
 
     def _simplify(self) -> None:
         for index in range(len(self.best.steps) - 1, -1, -1):

@@ -28,7 +28,7 @@ from .normalise import Normaliser, Result, StepView, Times
 from .outs import Out, text
 from .packets import Ethernet, Packet, Segment
 from .rules import EVENT_TOLERANCE_NS
-from .view_text import packet_text, result_text
+from .view_text import field_text, packet_text, result_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,8 @@ def _fields(index: int, left: Packet, right: Packet, trigger: str) -> list[Diver
                 essence = (subjects[1], trigger)
             elif name in ("options", "faults"):
                 essence = (trigger, _names(left, one), _names(right, other))
-            found.append(Divergence(index, f"frame.{name}", "", *texts, subjects[0], essence))
+            shown = field_text(left, name), field_text(right, name)
+            found.append(Divergence(index, f"frame.{name}", "", *shown, subjects[0], essence))
     return found
 
 

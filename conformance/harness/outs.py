@@ -44,8 +44,6 @@ from .rules import (
     zeroed,
 )
 
-_TIMESTAMPS = re.compile(rb"\x08\x0a(.{4})(.{1,4})", re.DOTALL)
-
 PortSymbol = Callable[[str, int], int | str]
 
 
@@ -82,12 +80,10 @@ class Decoder:
     def _data(self, path: str, octets: bytes) -> Out:
         """What was read (rule misplaced-echo)."""
         if self.facts.odd_offsets:
-            octets = _TIMESTAMPS.sub(self._without_echo, octets)
+            values = [re.escape(value.to_bytes(4, "big")) for value in sorted(self.facts.timestamps) if value]
+            if values:
+                octets = re.sub(rb"(%s)(.{1,4})" % b"|".join(values), _without_echo, octets, flags=re.DOTALL)
         return Out(path, "octets", octets)
-
-    def _without_echo(self, option: re.Match[bytes]) -> bytes:
-        known = int.from_bytes(option[1], "big") in self.facts.timestamps
-        return option[0][:6] + bytes(len(option[2])) if known else option[0]
 
     def _part(self, call: Call, index: int, path: str, part: str, octets: bytes) -> Out:
         """A field of a msghdr."""
@@ -203,6 +199,10 @@ _BY_KIND: Mapping[str, Callable[[Decoder, Call, int, str, bytes], Out]] = Mappin
         "events": Decoder.events,
     }
 )
+
+
+def _without_echo(option: re.Match[bytes]) -> bytes:
+    return option[1] + bytes(len(option[2]))
 
 
 def _ints(octets: bytes) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "misplaced-echo": Rule(
             "TSecr in data that a call read, when the program states a false TCP data offset",
-            "zeroed, where the data look like a timestamps option with a TSval of the program's",
+            "zeroed: the four octets after a TSval that the program wrote",
             "the stack takes the option for data, and the number in it was its own",
         ),
         "quoted": Rule(

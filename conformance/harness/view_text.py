@@ -70,6 +70,17 @@ def packet_text(packet: Packet) -> str:
     return _WRITERS[type(packet)](packet)
 
 
+def field_text(packet: Packet, name: str) -> str:
+    """One field of a packet, as it is written in the packet's text."""
+    value: Any = getattr(packet, name)
+    write = _FIELDS.get(name)
+    return write(value) if write else _quote(value) if isinstance(value, Quote) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return quote(value) if isinstance(value, bytes) else str(value)
+
+
 def _end(address: bytes, port: Number) -> str:
     if address in _USUAL:
         return str(port)
@@ -94,10 +105,14 @@ def _segment(packet: Segment) -> str:
     if packet.urgent:
         words.append(f"urg {packet.urgent}")
     if packet.options:
-        words.append(f"<{', '.join(map(_option, packet.options))}>")
+        words.append(_options(packet.options))
     if packet.payload:
         words.append(quote(packet.payload))
     return " ".join(words + _braces(packet))
+
+
+def _options(options: tuple[Any, ...]) -> str:
+    return f"<{', '.join(map(_option, options))}>" if options else "no options"
 
 
 def _option(option: Any) -> str:
@@ -180,6 +195,20 @@ def _braces(packet: Segment | Datagram | Message | Other) -> list[str]:
     fields += [f"wrong: {fault}" if fault != "no checksum" else fault for fault in packet.faults]
     return [f"{{{', '.join(fields)}}}"] if fields else []
 
+
+_FIELDS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
+    {
+        "src": format_ip,
+        "dst": format_ip,
+        "flags": format_flags,
+        "seq": lambda value: _relative("iss", value),
+        "ack": lambda value: _relative("peer", value),
+        "options": _options,
+        "tos": hex,
+        "fragment": hex,
+        "faults": lambda value: ", ".join(value) or "none",
+    }
+)
 
 _WRITERS: Mapping[type, Callable[[Any], str]] = MappingProxyType(
     {

@@ -72,9 +72,7 @@ def test_sequence_numbers_close_up_over_octets_that_go() -> None:
         return "in order" if at > 1 and " F. " in print_program(program) else None
 
     short = print_program(shrink(parse_program(text), in_order))
-    assert re.fullmatch(
-        r'< tcp 1 > 8080 \. seq peer\+1 ack nxt\+0 "\w"\n< tcp 1 > 8080 F\. seq peer\+2 ack nxt\+0\n', short
-    )
+    assert re.fullmatch(r'< tcp 1 > 8080 \. seq peer\+1 ack nxt\+0 "\w"\n< tcp 1 > 8080 F\. seq peer\+2 ack nxt\+0\n', short)
 
 
 def test_arguments_get_simple() -> None:

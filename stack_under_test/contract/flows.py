@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from ..wire import icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
+from stack_under_test.wire import icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
+
 from .frames import (
     PEER_ISN,
     AnyFrame,
@@ -19,7 +20,6 @@ from .frames import (
     IcmpMessage,
     Ip,
     RawFrame,
-    Rel,
     Seq,
     TcpOption,
     TcpSegment,
@@ -62,7 +62,7 @@ class Flows:
         sport, dport, seq, _, offset, flags = struct.unpack_from("!HHIIBB", octets, at)
         key = (destination, dport, source, sport)
         length = max(0, end - at - (offset >> 4) * 4) + (flags & tcp.SYN and 1) + (flags & tcp.FIN and 1)
-        if flags & tcp.RST and key not in self._flows:
+        if flags & tcp.RST:
             return
         old = self._flows.get(key)
         sent = (seq + length) & _MASK
@@ -145,7 +145,7 @@ class _Writer:
         )
         return tcp.write(header, src, dst)
 
-    def option(self, option: TcpOption, key: Key) -> tcp_options.TcpOption:
+    def option(self, option: TcpOption, key: Key) -> tcp_options.Option:
         numbers = [self.flows.number(key, value) for value in option.values if not isinstance(value, bytes)]
         octets = [value for value in option.values if isinstance(value, bytes)]
         match option.name:

@@ -1,6 +1,7 @@
 """Can this machine give us a network namespace with a TUN, as root or in a user namespace?
 
-Looks only; whether the kernel really grants it shows when a target is made, which raises `Unavailable` with what failed.
+Looks only; whether the kernel really grants it shows when a target is made, which raises `Unavailable` with what
+failed.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ until then is there, and the step it was in is known.
 
 from __future__ import annotations
 
-import marshal
 import mmap
 import os
 import select
@@ -19,13 +18,12 @@ from stack_under_test.contract.program import Advance, Program
 from stack_under_test.contract.target import Unavailable
 from stack_under_test.contract.trace import Killed, StepTrace, Trace
 from stack_under_test.contract.world import World
-from stack_under_test.worker.codec import pack_programs, unpack_step
-from stack_under_test.worker.serve import END, RECORDS_AT, RECORDS_SIZE, read_exactly, write_all
+from stack_under_test.worker.reader import Metadata, Reading, read_memory, request
+from stack_under_test.worker.serve import RECORDS_SIZE, read_exactly, write_all
 
 _LENGTH = struct.Struct("<I")
 NAME = "linux"
 
-Metadata = tuple[tuple[str, str], ...]
 Spawn = Callable[[], tuple[int, socket.socket, int]]
 """Makes a worker: (id, control socket, descriptor of the record memory)."""
 End = Callable[[int, bool], tuple[str, str]]
@@ -55,21 +53,20 @@ class Connection:
         retried = False
         while self._left:
             failure = self._failure()
-            done, steps = self._traces()
+            reading = Reading(self._left, NAME, self._metadata)
+            read_memory(self._memory, reading)
             began = _LENGTH.unpack_from(self._memory, 0)[0] == 1
-            traces += done
-            left = self._left[len(done) :]
-            retried = retried and not done
+            retried = retried and not reading.traces
             if failure is not None:
                 self.close()
                 self._open()
                 # A worker that ends between two programs has failed at cleaning up after the first, not at the second.
-                if left and (began or retried):
-                    program = left.pop(0)
-                    steps = [*steps, StepTrace(failure)][: max(len(program.steps), 1)]
-                    traces.append(Trace(tuple(steps), NAME, self._metadata.get(program.world, ())))
+                if len(reading.traces) < len(self._left) and (began or retried):
+                    program = self._left[len(reading.traces)]
+                    reading.end([*reading.steps, StepTrace(failure)][: max(len(program.steps), 1)])
                 retried = True
-            self._left = []
+            traces += reading.traces
+            left, self._left = self._left[len(reading.traces) :], []
             if left:
                 self._send(left)
         return traces
@@ -90,12 +87,12 @@ class Connection:
             raise Unavailable(f"a worker could not start: {' '.join(self._end(self._id, False))}")
 
     def _send(self, programs: list[Program]) -> None:
-        octets = pack_programs(programs)
+        octets = request(programs)
         slept = sum([step.ns for program in programs for step in program.steps if type(step) is Advance])
         self._left = programs
         self._deadline = time.monotonic_ns() + self._limit_ns + slept
         try:
-            write_all(self._fd, _LENGTH.pack(len(octets)) + octets)
+            write_all(self._fd, octets)
         except OSError:
             # The worker is gone; `collect` finds the end of its answers.
             return
@@ -111,23 +108,3 @@ class Connection:
         except OSError:
             answer = None
         return Killed(*self._end(self._id, False)) if answer is None else None
-
-    def _traces(self) -> tuple[list[Trace], list[StepTrace]]:
-        """From the entries in shared memory: the programs that ended, and the steps of one that did not."""
-        traces: list[Trace] = []
-        steps: list[StepTrace] = []
-        at, memory, length = RECORDS_AT, self._memory, _LENGTH.unpack_from
-        while size := length(memory, at)[0]:
-            at += 4
-            if size < END:
-                steps.append(unpack_step(memory[at : at + size]))
-                at += size
-                continue
-            size -= END
-            world = self._left[len(traces)].world
-            if size:
-                self._metadata[world], _ = marshal.loads(memory[at : at + size])
-            traces.append(Trace(tuple(steps), NAME, self._metadata.get(world, ())))
-            steps = []
-            at += size
-        return traces, steps

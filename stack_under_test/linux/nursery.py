@@ -4,12 +4,13 @@ One per target: ``python -m stack_under_test.linux.nursery FD``, FD being a SOCK
 is single-threaded, so it can clone; it is the parent of its workers, so it knows by which signal one died; and it holds
 everything in namespaces, so nothing is left when it goes, which it does when the parent hangs up.
 
-A worker is the first process of a PID namespace: it and all it started end together.  It asks for worlds here, through a
-socket of its own; one ordinary world is kept ready.
+A worker is the first process of a PID namespace: it and all it started end together.  It asks for worlds here, through
+a socket of its own; one ordinary world is kept ready.
 
-Messages are marshalled tuples.  From the parent: ``("worker",)``, answered with ``("worker", id)``, a control socket and a
-descriptor of the record memory; ``("end", id, kill)``, answered with ``("ended", name)`` once the worker is gone;
-``("facts",)``, answered with ``("facts", refused sysctls)``.  ``("error", line)`` answers what could not be done.
+Messages are marshalled tuples.  From the parent: ``("worker",)``, answered with ``("worker", id)``, a control socket
+and a descriptor of the record memory; ``("end", id, kill)``, answered with ``("ended", name)`` once the worker is
+gone; ``("facts",)``, answered with ``("facts", refused sysctls)``.  ``("error", line)`` answers what could not be
+done.
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ class Nursery:
 
 
 def _become_worker(control: socket.socket, asked: socket.socket, memory: int, turn: int) -> None:
-    """In the new process: serve the parent as a worker, on one CPU (`turn` spreads workers over them), and never return."""
+    """In the new process: serve the parent as a worker, on one CPU (`turn` spreads workers over them), and never
+    return."""
     status = 70
     report = -1
     try:

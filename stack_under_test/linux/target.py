@@ -1,7 +1,7 @@
 """The target `linux`: a nursery and its workers behind the contract.
 
-`run` is one round trip to one worker.  `submit` and `collect` split it, so that a caller can do something else (run the same
-program on another stack) while the kernel works; `run_many` keeps several workers busy.
+`run` is one round trip to one worker.  `submit` and `collect` split it, so that a caller can do something else (run
+the same program on another stack) while the kernel works; `run_many` keeps several workers busy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Trace
 from stack_under_test.contract.world import World
 from stack_under_test.linux.availability import available
-from stack_under_test.linux.connection import NAME, Connection, Metadata
+from stack_under_test.linux.connection import NAME, Connection
+from stack_under_test.worker.reader import Metadata
 
 _FAMILIES = frozenset({abi.AF_UNIX, abi.AF_INET, abi.AF_INET6, abi.AF_NETLINK, abi.AF_PACKET})
 _START_S = 30

@@ -85,7 +85,8 @@ def _configure(tap: bool) -> None:
 
 
 def _without_queue(route: Any, index: int) -> None:
-    """Packets go to the link at once, whatever the host's default queueing discipline; a kernel without it keeps that."""
+    """Packets go to the link at once, whatever the host's default queueing discipline; a kernel without it keeps
+    that."""
     try:
         route.tc("replace", kind="noqueue", index=index, parent=0xFFFF_FFFF)
     except Exception:

@@ -77,7 +77,7 @@ class EpollFile(File):
         super().__init__(abi.O_RDWR)
         self.items: dict[tuple[File, int], Item] = {}
         self.ready: dict[Item, None] = {}
-        self.sleepers = WaitQueue()
+        self.sleepers = WaitQueue(newest_first=True)
         self.pollers = WaitQueue()
 
     def queue(self) -> WaitQueue:

@@ -4,13 +4,14 @@
 received, tasks that were woken run, timers that are due expire.  What came of it accumulates in order and is handed
 over by `drain`.
 
+Of several tasks that can run, the one with the lowest number does, as the worker arranges it on a real kernel.
+
 Here, and nowhere else, a failing call becomes a number (`Fail` -> -errno), and an interrupted one is restarted or not.
 `NotModelled` passes through to the caller of the entry: the run cannot go on from there.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from errno import EINTR
 from typing import NamedTuple
@@ -57,7 +58,7 @@ class Kernel:
         setup_tcp(self.net, InetStream())
         self.tasks: dict[int, Task] = {}
         self.rule = ""
-        self._runnable: deque[tuple[Task, Wakeup]] = deque()
+        self._runnable: dict[Task, Wakeup] = {}
         self._events: list[Event] = []
         files = FdTable()
         for _ in range(3):
@@ -178,7 +179,8 @@ class Kernel:
             if net.backlog:
                 inet_input.drain(net)
             elif self._runnable:
-                task, reason = self._runnable.popleft()
+                task = min(self._runnable, key=_number)
+                reason = self._runnable.pop(task)
                 result = self._resume(task, reason)
                 if net.signals:
                     self._raise_signals(task)
@@ -215,6 +217,10 @@ class Kernel:
         self._flush()
         self._events += [Signalled(task.number, name, net.now) for name in net.signals]
         net.signals.clear()
+
+
+def _number(task: Task) -> int:
+    return task.number
 
 
 def _release_files(task: Task) -> Blocking[None]:

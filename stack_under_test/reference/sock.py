@@ -269,9 +269,12 @@ class Sock:
 
 
 def wait_on(sk: Sock, timeout_at: int | None, exclusive: bool = False) -> Blocking[Wakeup]:
-    """One sleep on a socket's queue until woken; the caller loops."""
+    """One sleep on a socket's queue until woken; the caller loops.
+
+    `exclusive` is a datagram receiver's (`receiver_wake_function`): room to send does not wake it.
+    """
     assert sk.socket is not None
-    reason = yield Wait((sk.socket.wait,), timeout_at, exclusive)
+    reason = yield Wait((sk.socket.wait,), timeout_at, exclusive, (abi.POLLIN | abi.POLLERR,) if exclusive else ())
     return reason
 
 
@@ -280,6 +283,6 @@ def deadline(net: Net, timeout: int | None) -> int | None:
     return None if timeout is None else net.now + timeout
 
 
-def interrupted(timeout: int | None) -> Fail:
-    """`sock_intr_errno`: a sleep without limit can be restarted, one with a limit cannot."""
-    return Fail(ERESTARTSYS if timeout is None else EINTR, "sock_intr_errno")
+def interrupted(until: int | None) -> Fail:
+    """`sock_intr_errno`: a sleep that had no limit (None) when it began can be restarted, one with a limit cannot."""
+    return Fail(ERESTARTSYS if until is None else EINTR, "sock_intr_errno")

@@ -1,6 +1,6 @@
 """The reference stack as a target: programs' steps carried out on a `Kernel` in virtual time.
 
-A step takes no time; only `Advance` moves the clock.  Calls are laid out in the task's arena exactly as the worker lays
+A step takes `STEP_NS`, `Advance` the time it says; nothing else moves the clock.  Calls are laid out in the task's arena exactly as the worker lays
 them out in real memory, symbols are resolved the same way, and what a call stored is collected the same way.  So is the
 order of a step's events: packets as they left, completions by step, signals; by time when time passes.
 
@@ -48,6 +48,8 @@ from .task import Task
 SIGNALS = (abi.SIGUSR1, abi.SIGUSR2)
 WORKER_FDS = range(3000, 4000)
 """Numbers at which the worker on the other side has its own descriptors; a program that names one cannot be compared."""
+STEP_NS = 20_000
+"""What a step takes: about what it takes Linux, so that round trips are short but not zero."""
 _RESERVED = Unsupported("descriptor reserved by the worker")
 _FD_PARAMS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {name: tuple(index for index, kind in enumerate(sys.params) if kind == "fd") for name, sys in SYSCALLS.items()}
@@ -107,6 +109,8 @@ class _Run:
             return StepTrace(Unsupported(self.refused))
         started = kernel.net.now
         try:
+            if not isinstance(step, Advance):
+                kernel.advance(started + STEP_NS)
             outcome = self._outcome(kernel, step)
             events = self._events(kernel, isinstance(step, Advance))
         except NotModelled as reason:

@@ -7,8 +7,6 @@ puts it on the run queue with the reason.  The kernel resumes it from there.
 
 from __future__ import annotations
 
-from collections import deque
-
 from ..contract.memory import arena
 from .file import FdTable, File
 from .net import Net
@@ -35,7 +33,7 @@ class Sleeper:
 class Task:
     """`work` holds files whose last reference this task dropped, to be released before the call returns."""
 
-    def __init__(self, number: int, net: Net, files: FdTable, run_queue: deque[tuple[Task, Wakeup]]) -> None:
+    def __init__(self, number: int, net: Net, files: FdTable, run_queue: dict[Task, Wakeup]) -> None:
         self.number = number
         self.net = net
         self.files = files
@@ -68,7 +66,7 @@ class Task:
             queue.remove(sleeper)
         self._standing.clear()
         self.net.timers.cancel(self, "sleep")
-        self._run_queue.append((self, reason))
+        self._run_queue[self] = reason
         return True
 
     def expired(self, kind: str) -> None:

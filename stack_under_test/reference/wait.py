@@ -31,16 +31,20 @@ class Waiter(Protocol):
 
 
 class WaitQueue:
-    """`wait_queue_head_t`."""
+    """`wait_queue_head_t`.
 
-    __slots__ = ("waiters",)
+    Exclusive waiters queue at the end, others at the front (`add_wait_queue`, `add_wait_queue_exclusive`); with
+    `newest_first` all at the front (`__add_wait_queue_exclusive`).
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("newest_first", "waiters")
+
+    def __init__(self, newest_first: bool = False) -> None:
+        self.newest_first = newest_first
         self.waiters: list[Waiter] = []
 
     def add(self, waiter: Waiter) -> None:
-        """Exclusive waiters queue at the end, others at the front (`add_wait_queue`, `add_wait_queue_exclusive`)."""
-        if waiter.exclusive:
+        if waiter.exclusive and not self.newest_first:
             self.waiters.append(waiter)
         else:
             self.waiters.insert(0, waiter)

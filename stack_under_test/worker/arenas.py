@@ -1,8 +1,8 @@
 """The memory that a program's pointers lead into.
 
 Real mappings at the addresses of `contract.memory`: an arena per task, shared with every lane, and inaccessible holes
-between them.  Outside the image of the current call an arena holds zeroes, as it does on every stack, so an overlong length
-reads the same octets everywhere.
+between them.  Outside the image of the current call an arena holds zeroes, as it does on every stack, so an overlong
+length reads the same octets everywhere.
 """
 
 from __future__ import annotations
@@ -50,10 +50,7 @@ class Arenas:
             self._used[task] = min(reach, ARENA_SIZE)
         view, base = self._views[task], arena(task)
         return tuple(
-            [
-                (out.path, collect(out, bytes(view[out.address - base : out.address - base + out.size])))
-                for out in encoded.outs
-            ]
+            [(out.path, collect(out, bytes(view[out.address - base : out.address - base + out.size]))) for out in encoded.outs]
         )
 
     def lost(self, task: int) -> None:

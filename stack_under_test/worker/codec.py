@@ -1,8 +1,8 @@
 """Programs and traces as octets, between a worker and whoever drives it.
 
-Both cross as marshalled tuples; both ends run this file.  (Pickling costs the reader three times as much, and steps could
-not be recognised before they are built.)  A trace crosses step by step, as *records*, so that what happened before a worker
-died is known.
+Both cross as marshalled tuples; both ends run this file.  (Pickling costs the reader three times as much, and steps
+could not be recognised before they are built.)  A trace crosses step by step, as *records*, so that what happened
+before a worker died is known.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ _TUPLE = 0
 
 
 class _Shape(NamedTuple):
-    """`get` gives all fields as a tuple; `inner` are the positions, behind the tag, of those that may hold more values."""
+    """`get` gives all fields as a tuple; `inner` are the positions, behind the tag, of those that may hold more
+    values."""
 
     tag: int
     get: Callable[[Any], tuple[Any, ...]]
@@ -102,9 +103,12 @@ def flatten(value: Any) -> Any:
 
 def _leaf(value: Any) -> int | str | bytes:
     """A member of an enumeration or the like, as the plain value it stands for."""
-    for cls in (int, str, bytes):
-        if isinstance(value, cls):
-            return cls(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
     raise TypeError(f"no part of a program: {value!r}")
 
 
@@ -133,8 +137,8 @@ def pack_programs(programs: Sequence[Program]) -> bytes:
 
 def unpack_programs(octets: bytes) -> Iterator[tuple[World, list[FlatStep]]]:
     """The worlds, and the steps still flat: equal steps are equal tuples, so what is worked out for one can be kept."""
-    for world, steps in marshal.loads(octets):
-        yield build(world), steps
+    for flat, steps in marshal.loads(octets):
+        yield build(flat), steps
 
 
 def pack_step(record: StepRecord) -> bytes:

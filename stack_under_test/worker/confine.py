@@ -1,8 +1,8 @@
 """What a program cannot reach.
 
 A program is absurd on purpose: it binds any path, names any descriptor and any process.  So a worker gives up what it
-does not need before the first one runs: it lives in an empty root of its own (a tmpfs), keeps five capabilities, has its
-own descriptors beyond the limit that holds for programs, and every signal but SIGKILL is blocked.
+does not need before the first one runs: it lives in an empty root of its own (a tmpfs), keeps five capabilities, has
+its own descriptors beyond the limit that holds for programs, and every signal but SIGKILL is blocked.
 """
 
 from __future__ import annotations

@@ -29,14 +29,14 @@ _MADV_REMOVE = 9
 _SA_RESTART = 0x1000_0000
 
 LOWEST_OWN_FD = 3000
-"""The worker's descriptors begin here, beyond RLIMIT_NOFILE's soft limit, so that no program gets or hits one by chance."""
+"""The worker's descriptors begin here, beyond RLIMIT_NOFILE's soft limit, so that no program gets or hits one by
+chance."""
 HIGHEST_OWN_FD = 3999
 PROGRAM_FDS = 1024
 """The soft RLIMIT_NOFILE; also FD_SETSIZE."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _holding_gil = ctypes.PyDLL(None, use_errno=True)
-
 
 
 def syscall_of(arity: int) -> Any:
@@ -157,7 +157,8 @@ def own_fd(fd: int) -> int:
 
 
 def catch_signals() -> None:
-    """SIGUSR1 interrupts calls, SIGUSR2 restarts them.  The handler is libc's `abs`: it takes an int and does nothing."""
+    """SIGUSR1 interrupts calls, SIGUSR2 restarts them.  The handler is libc's `abs`: it takes an int and does
+    nothing."""
     nothing = ctypes.cast(_libc.abs, ctypes.c_void_p).value
     for number, flags in ((signal.SIGUSR1, 0), (signal.SIGUSR2, _SA_RESTART)):
         action = _SigAction(nothing, (ctypes.c_ulong * 16)(), flags, None)

@@ -1,17 +1,18 @@
 """Processes that make the calls which may wait, so that the controller never does.
 
-A lane is a process cloned from the controller.  A *thread* lane shares the descriptor table (CLONE_FILES), so a close in
-one task is seen by a call that waits in another, as among threads; a *forked* lane has a copy of it, as after fork(2).
-They are processes rather than threads of Python because nothing then competes for an interpreter lock while the
-controller watches, and because a lane that does not come back can be killed.
+A lane is a process cloned from the controller.  A *thread* lane shares the descriptor table (CLONE_FILES), so a close
+in one task is seen by a call that waits in another, as among threads; a *forked* lane has a copy of it, as after
+fork(2). They are processes rather than threads of Python because nothing then competes for an interpreter lock while
+the controller watches, and because a lane that does not come back can be killed.
 
-The worker and its lanes run on one CPU, lanes before the controller and lower tasks before higher ones (SCHED_FIFO), where
-the kernel grants that: then it is settled which of two woken tasks gets the data, and when the controller runs again, the
-lanes have done what they could.  Elsewhere such a race is left to the scheduler.
+The worker and its lanes run on one CPU, lanes before the controller and lower tasks before higher ones (SCHED_FIFO),
+where the kernel grants that: then it is settled which of two woken tasks gets the data, and when the controller runs
+again, the lanes have done what they could.  Elsewhere such a race is left to the scheduler.
 
-Commands cross a shared page: registers in, the result out, a futex to wake the lane.  Whether a call waits is read from the
-kernel: /proc/PID/syscall names the call a process sleeps in, and /proc/PID/stat says whether that sleep is interruptible
-(the wait of a blocking call) or not (a lock about to be released).  The order of the three looks matters, see `look`.
+Commands cross a shared page: registers in, the result out, a futex to wake the lane.  Whether a call waits is read
+from the kernel: /proc/PID/syscall names the call a process sleeps in, and /proc/PID/stat says whether that sleep is
+interruptible (the wait of a blocking call) or not (a lock about to be released).  The order of the three looks
+matters, see `look`.
 """
 
 from __future__ import annotations
@@ -105,9 +106,9 @@ class Lane:
         return True
 
     def _sleeps(self, began: int) -> bool:
-        """Whether the call waits; `began` is when we began to look.  A wakeup is seen in `stat` at once, while `syscall` may show a task that has been woken
-        but is not yet on a run queue as still asleep: so `syscall` first, `stat` second, and the caller looks for the
-        result last."""
+        """Whether the call waits; `began` is when we began to look.  A wakeup is seen in `stat` at once, while
+        `syscall` may show a task that has been woken but is not yet on a run queue as still asleep: so `syscall`
+        first, `stat` second, and the caller looks for the result last."""
         if self._files is None:
             return time.monotonic_ns() - began > _NO_PROC_WAIT_NS
         seen = os.pread(self._files[0], 64, 0).split(None, 1)

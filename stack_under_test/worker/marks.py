@@ -17,6 +17,10 @@ Registers = Sequence[int]
 _U32 = 0xFFFF_FFFF
 
 _EXTENSION_HEADERS = frozenset({0, 43, 60, 135, 139, 140})
+_ICMP_ERRORS_AND_REDIRECTS = frozenset({3, 4, 5, 11, 12})
+_ICMPV6_ERRORS_AND_REDIRECTS = frozenset({1, 2, 3, 4, 137})
+_MULTICAST_LISTENERS = frozenset({130, 131, 132, 143})
+_MOST_FRAGMENTS = 64
 
 _HARMLESS_IOCTLS = frozenset(
     {*range(0x8901, 0x8908), 0x8910, 0x8912, 0x8913, 0x8915, 0x8917, 0x8919, 0x891B, 0x891D, 0x8921, 0x8927, 0x8933}
@@ -31,38 +35,50 @@ class Marks:
     """One program's marks."""
 
     __slots__ = (
-        "crafts", "fragments", "lasting", "listened", "max_fd", "netlink", "owners", "standard_fds",
-        "unix_paths", "unreachable", "waits",
+        "fragments", "lasting", "listened", "owners", "rare_families", "standard_fds", "unix_paths", "unreachable", "waits",
     )  # fmt: skip
 
     def __init__(self, waits: Waits) -> None:
         self.waits = waits
         self.lasting = ""
-        self.max_fd = 2
-        self.listened = self.fragments = self.unreachable = False
-        self.unix_paths = self.standard_fds = self.owners = False
-        self.netlink = False
-        self.crafts = 0
-        """The family of a raw socket, 0 without one."""
+        self.listened = self.unreachable = self.unix_paths = self.standard_fds = self.owners = False
+        self.rare_families = False
+        """There is a netlink, packet or raw socket."""
+        self.fragments: list[bytes] = []
+        """Those injected; the rest of a datagram may be missing."""
 
     def packet(self, octets: bytes) -> None:
         """An IP packet is about to be injected."""
         version = octets[0] >> 4 if octets else 0
         if version == 4 and len(octets) >= 20:
-            protocol = octets[9]
-            if octets[6] & 0x3F or octets[7]:
-                self.fragments = True
-            elif protocol == 1 and octets[(octets[0] & 15) * 4 : (octets[0] & 15) * 4 + 1] != b"\x08":
-                self.unreachable = True
-            elif protocol == 2:
-                self.lasting = "IGMP was injected"
-        elif version == 6 and len(octets) >= 41:
-            if octets[6] == 44:
-                self.fragments = True
-            elif octets[6] in _EXTENSION_HEADERS:
-                self.lasting = "IPv6 extension headers were injected"
-            elif octets[6] == 58 and octets[40] not in (128, 129):
-                self.lasting = "ICMPv6 other than echo was injected"
+            self._four(octets)
+        elif version == 6 and len(octets) >= 48:
+            self._six(octets)
+
+    def _four(self, octets: bytes) -> None:
+        at = (octets[0] & 15) * 4
+        if octets[6] & 0x3F or octets[7]:
+            self._fragment(octets)
+        elif octets[9] == 1 and len(octets) > at and octets[at] in _ICMP_ERRORS_AND_REDIRECTS:
+            self.unreachable = True
+        elif octets[9] == 2:
+            self.lasting = "IGMP was injected"
+
+    def _six(self, octets: bytes) -> None:
+        following, kind = octets[6], octets[40]
+        if following == 44:
+            self._fragment(octets)
+        elif following in _EXTENSION_HEADERS:
+            self.lasting = "IPv6 extension headers were injected"
+        elif following == 58 and kind in _ICMPV6_ERRORS_AND_REDIRECTS:
+            self.unreachable = True
+        elif following == 58 and kind in _MULTICAST_LISTENERS:
+            self.lasting = "MLD was injected"
+
+    def _fragment(self, octets: bytes) -> None:
+        self.fragments.append(octets[:48])
+        if len(self.fragments) > _MOST_FRAGMENTS:
+            self.lasting = "many fragments were injected"
 
 
 def harmless(octets: bytes) -> bool:
@@ -73,26 +89,23 @@ def harmless(octets: bytes) -> bool:
 
 
 def _socket(marks: Marks, regs: Registers, args: tuple[Arg, ...]) -> None:
-    family, kind = regs[0] & _U32, regs[1] & 0xF
-    if family == abi.AF_NETLINK:
-        marks.netlink = True
-    elif kind in (abi.SOCK_RAW, abi.SOCK_PACKET) or family == abi.AF_PACKET:
-        marks.crafts = family
+    if regs[0] & _U32 in (abi.AF_NETLINK, abi.AF_PACKET) or regs[1] & 0xF in (abi.SOCK_RAW, abi.SOCK_PACKET):
+        marks.rare_families = True
 
 
-def _send(marks: Marks, flags: int) -> None:
-    if marks.netlink:
-        marks.lasting = "netlink messages were sent"
+def _send(marks: Marks, fd: int, flags: int) -> None:
     if flags & abi.MSG_FASTOPEN:
         marks.lasting = "fast open leaves cookies"
-    if marks.crafts:
-        marks.fragments = marks.unreachable = True
-        if marks.crafts != abi.AF_INET:
-            marks.lasting = "crafted packets were sent"
+    if marks.rare_families:
+        family = marks.waits.option(fd, abi.SO_DOMAIN)
+        if family in (abi.AF_NETLINK, abi.AF_PACKET):
+            marks.lasting = "netlink messages or whole frames were sent"
+        elif marks.waits.option(fd, abi.SO_TYPE) == abi.SOCK_RAW:
+            marks.unreachable = True
 
 
 def _sendmsg(marks: Marks, regs: Registers, args: tuple[Arg, ...]) -> None:
-    _send(marks, regs[2])
+    _send(marks, regs[0], regs[2])
     header = args[1] if len(args) > 1 else None
     control = header.control if isinstance(header, MsgHdr) else None
     if isinstance(control, Control) and any((m.level, m.type) == (abi.SOL_SOCKET, 1) for m in control.messages):
@@ -148,10 +161,10 @@ NOTES: Mapping[str, Note] = MappingProxyType(
     {
         "socket": _socket,
         "sendmsg": _sendmsg,
-        "sendto": lambda marks, regs, args: _send(marks, regs[3]),
-        "send": lambda marks, regs, args: _send(marks, regs[3]),
-        "write": lambda marks, regs, args: _send(marks, 0),
-        "writev": lambda marks, regs, args: _send(marks, 0),
+        "sendto": lambda marks, regs, args: _send(marks, regs[0], regs[3]),
+        "send": lambda marks, regs, args: _send(marks, regs[0], regs[3]),
+        "write": lambda marks, regs, args: _send(marks, regs[0], 0),
+        "writev": lambda marks, regs, args: _send(marks, regs[0], 0),
         "setsockopt": _setsockopt,
         "ioctl": _ioctl,
         "fcntl": _fcntl,

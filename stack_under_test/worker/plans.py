@@ -21,8 +21,8 @@ _QUIET = frozenset(
 
 
 class Plan(NamedTuple):
-    """`invoke` takes the number and `arity` registers.  `fds` are the registers that name descriptors; `carries_fds`: so
-    does memory.  `quiet`: the call never sends a packet, so the link need not be looked at."""
+    """`invoke` takes the number and `arity` registers.  `fds` are the registers that name descriptors; `carries_fds`:
+    so does memory.  `quiet`: the call never sends a packet, so the link need not be looked at."""
 
     number: int
     arity: int
@@ -38,9 +38,7 @@ def _plan(sys: Sys, invokes: Mapping[int, Any]) -> Plan:
     arity = _ARITY.get(sys.name, len(sys.params))
     fds = tuple(index for index, kind in enumerate(sys.params) if kind == "fd")
     rule, note = RULES.get(sys.name), NOTES.get(sys.name)
-    return Plan(
-        sys.number, arity, invokes[arity], fds, sys.name in _CARRIERS, sys.name in _QUIET, rule, note
-    )
+    return Plan(sys.number, arity, invokes[arity], fds, sys.name in _CARRIERS, sys.name in _QUIET, rule, note)
 
 
 def _plans() -> Mapping[str, Plan]:

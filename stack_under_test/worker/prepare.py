@@ -1,8 +1,8 @@
 """What can be worked out about a step before it is run, kept for every equal step that follows.
 
-Programs are made of the same few thousand steps.  A call's memory image does not change unless a reference lies in it, and
-a segment's octets do not change but for two sequence numbers and a checksum; so a known step costs a fraction of a new one.
-A step of another form is kept as it is and worked out each time.
+Programs are made of the same few thousand steps.  A call's memory image does not change unless a reference lies in it,
+and a segment's octets do not change but for two sequence numbers and a checksum; so a known step costs a fraction of
+a new one. A step of another form is kept as it is and worked out each time.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _numbers = struct.Struct("!II")
 
 
 class PreparedCall(NamedTuple):
-    """`registers` are those of the kernel, with 0 where `refs` has (position, reference) to be looked up.  `encoded` is None
-    when memory holds references; `error` says why the call cannot be made at all."""
+    """`registers` are those of the kernel, with 0 where `refs` has (position, reference) to be looked up.  `encoded`
+    is None when memory holds references; `error` says why the call cannot be made at all."""
 
     task: int
     name: str
@@ -45,8 +45,9 @@ class PreparedCall(NamedTuple):
 
 
 class PreparedFrame(NamedTuple):
-    """A frame by its octets.  With a `key`, the TCP header at `at` still needs `seq` and `ack` as that flow has them, and a
-    checksum: the complement of `partial` plus both numbers (None when the frame brings a checksum of its own)."""
+    """A frame by its octets.  With a `key`, the TCP header at `at` still needs `seq` and `ack` as that flow has them,
+    and a checksum: the complement of `partial` plus both numbers (None when the frame brings a checksum of its
+    own)."""
 
     octets: bytes
     raw: bool
@@ -68,7 +69,7 @@ class PreparedFrame(NamedTuple):
         if self.partial is not None:
             check = 0xFFFF - ((self.partial + seq + ack) % 0xFFFF or 0xFFFF)
             octets[at + 16 : at + 18] = check.to_bytes(2, "big")
-        return octets
+        return bytes(octets)
 
 
 Prepared = PreparedCall | PreparedFrame | Inject | Advance | Signal | Fork

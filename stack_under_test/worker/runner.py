@@ -1,11 +1,12 @@
 """Carries out one program in a world.
 
-Each step is made, then everything it has caused is gathered: packets are read off the link, and calls that waited are looked
-at until every one either has finished or sleeps again, since one that finishes may send packets or wake another.  Nothing is
-waited for except by `Advance`.
+Each step is made, then everything it has caused is gathered: packets are read off the link, and calls that waited are
+looked at until every one either has finished or sleeps again, since one that finishes may send packets or wake
+another.  Nothing is waited for except by `Advance`.
 
-Within a step the events are in this order: packets as they left, completions by step, signals.  How a completion in another
-process interleaves with packets of the same step cannot be observed; in `Advance` events are ordered by their time.
+Within a step the events are in this order: packets as they left, completions by step, signals.  How a completion in
+another process interleaves with packets of the same step cannot be observed; in `Advance` events are ordered by their
+time.
 
 Results are plain tuples, see `codec`; they go to the sink step by step, so that they outlive the worker.
 """
@@ -46,7 +47,7 @@ _SLICE_NS = 1_000_000
 _PACKET = 1 << 17
 _PADDING = (0,) * 6
 _LOWEST, _HIGHEST = kernel.LOWEST_OWN_FD, kernel.HIGHEST_OWN_FD
-_RESERVED = "descriptor reserved by the worker"
+RESERVED: OutcomeRecord = ("u", "descriptor reserved by the worker")
 
 
 class Sink(Protocol):
@@ -83,6 +84,9 @@ class Runner:
             Fork: self._fork,
         }
         self._handlers = handlers
+        self._index = 0
+        self._frames: list[EventRecord] = []
+        self._quiet = False
 
     def run(self, world: World, steps: list[Prepared], site: Site, sink: Sink) -> Marks:
         """Run to the end, or to a step after which nothing can be known."""
@@ -139,28 +143,19 @@ class Runner:
     # Calls
 
     def _call(self, call: PreparedCall) -> OutcomeRecord:
-        task, plan, encoded = call.task, call.plan, call.encoded
+        task, plan = call.task, call.plan
         if call.error or plan is None:
             return ("u", call.error)
         if not 0 <= task < MAX_TASKS or task in self._waiting:
             return BUSY
-        regs = call.registers
-        if encoded is None:
-            encoded = call.encode(self._resolve)
-            regs = (encoded.registers + _PADDING)[: plan.arity]
-        elif call.refs:
-            looked_up = list(regs)
-            for position, ref in call.refs:
-                looked_up[position] = self._resolve(ref)
-            regs = tuple(looked_up)
+        encoded, regs = self._arguments(call, plan)
+        if encoded.image:
+            if plan.carries_fds and self._names_reserved(call.args):
+                return RESERVED
+            self._arenas.put(task, encoded.image)
         for position in plan.fds:
             if _LOWEST <= regs[position] & 0xFFFF_FFFF <= _HIGHEST:
-                return ("u", _RESERVED)
-        image = encoded.image
-        if image:
-            if plan.carries_fds and self._names_reserved(call.args):
-                return ("u", _RESERVED)
-            self._arenas.put(task, image)
+                return RESERVED
         if plan.note is not None:
             plan.note(self.marks, regs, call.args)
         if task:
@@ -170,20 +165,38 @@ class Runner:
             return self._in_lane(lane, plan, regs, encoded)
         if plan.rule is not None and plan.rule(self._waits, regs):
             return self._in_lane(self._lanes.thread(task), plan, regs, encoded)
+        return self._straight(task, plan, regs, encoded)
+
+    def _arguments(self, call: PreparedCall, plan: Plan) -> tuple[Encoded, tuple[int, ...]]:
+        """The call's memory and registers, with references as they stand now."""
+        encoded = call.encoded
+        if encoded is None:
+            encoded = call.encode(self._resolve)
+            return encoded, (encoded.registers + _PADDING)[: plan.arity]
+        if not call.refs:
+            return encoded, call.registers
+        regs = list(call.registers)
+        for position, ref in call.refs:
+            regs[position] = self._resolve(ref)
+        return encoded, tuple(regs)
+
+    def _straight(self, task: int, plan: Plan, regs: tuple[int, ...], encoded: Encoded) -> OutcomeRecord:
+        """Make a call that does not wait."""
         value = plan.invoke(plan.number, *regs)
+        errno = 0
         self._quiet = plan.quiet
         if value == -1:
             errno = get_errno()
             if errno == EPIPE and signal.sigtimedwait((signal.SIGPIPE,), 0) is not None:
                 self._later.append(("s", task, "SIGPIPE", time.monotonic_ns() - self._began))
-            return ("r", -1, errno, self._arenas.collect(task, encoded, -1, errno) if image else ())
-        self.values[self._index] = value
-        if not image:
-            return ("r", value, 0, ())
-        outs = self._arenas.collect(task, encoded, value, 0)
-        if outs:
+        else:
+            self.values[self._index] = value
+        if not encoded.image:
+            return ("r", value, errno, ())
+        outs = self._arenas.collect(task, encoded, value, errno)
+        if outs and errno == 0:
             self._outs[self._index] = outs
-        return ("r", value, 0, outs)
+        return ("r", value, errno, outs)
 
     def _in_lane(self, lane: Lane, plan: Plan, regs: tuple[int, ...], encoded: Encoded) -> OutcomeRecord:
         lane.start(plan.number, (regs + _PADDING)[:6])

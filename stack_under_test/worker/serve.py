@@ -1,10 +1,11 @@
 """The worker's main loop: programs come, traces go, the world is cleaned after each.
 
-A first answer of 0 programs says that the worker is ready.  Down the control descriptor comes a batch of programs, with its length before it.  What is told of them is a row of
-*entries*, each with its length before it: the records of a program's steps, then one whose length has the top bit set and
-which ends the program; that one holds the world's metadata if the world was new.  Entries go into memory shared with the
-parent, and the number of programs done up the control descriptor once there are no more; or, where memory cannot be shared,
-the entries themselves go up the control descriptor.  Either way the parent has every step that ended before a worker died.
+A first answer of 0 programs says that the worker is ready.  Down the control descriptor comes a batch of programs,
+with its length before it.  What is told of them is a row of *entries*, each with its length before it: the records of
+a program's steps, then one whose length has the top bit set and which ends the program; that one holds the world's
+metadata if the world was new.  Entries go into memory shared with the parent, and the number of programs done up the
+control descriptor once there are no more; or, where memory cannot be shared, the entries themselves go up the control
+descriptor.  Either way the parent has every step that ended before a worker died.
 
 The world is cleaned after the answer, while the parent works on it.
 """
@@ -36,7 +37,8 @@ END = 0x8000_0000
 """Set in the length of the entry that ends a program."""
 RECORDS_SIZE = 64 << 20
 RECORDS_AT = 8
-"""The first entry in shared memory; a length of 0 comes after the last.  The 32-bit word at 0 is 1 while a program runs."""
+"""The first entry in shared memory; a length of 0 comes after the last.  The 32-bit word at 0 is 1 while a program
+runs."""
 _KEEP_PAGES = 1 << 20
 _RESERVE = 1 << 16
 """Octets kept free for the entry that ends a program."""
@@ -149,7 +151,8 @@ class Worker:
         self._used: tuple[Site, Marks, list[Prepared]] | None = None
 
     def serve(self) -> None:
-        """Until the parent hangs up.  It is told when the ordinary world is there.  Values are freed by their reference counts; the collector of cycles would only search."""
+        """Until the parent hangs up.  It is told when the ordinary world is there.  Values are freed by their reference
+        counts; the collector of cycles would only search."""
         gc.disable()
         self._site(World())
         self._records.answer(0)
@@ -180,9 +183,10 @@ class Worker:
             return
         site, marks, steps = self._used
         self._used = None
-        left = site.clean(marks, self._highest(steps))
+        site.close_descriptors(self._highest(steps), marks.standard_fds)
         if marks.standard_fds:
             self._surroundings.restore_standard()
+        left = site.clean(marks)
         if marks.unix_paths:
             self._surroundings.remove_paths()
         if left:
@@ -223,11 +227,7 @@ class Worker:
     def _highest(self, steps: list[Prepared]) -> int:
         """The highest descriptor that a TCP socket of the program's may have."""
         values = self._runner.values
-        made = [
-            values[index]
-            for index, step in enumerate(steps)
-            if type(step) is PreparedCall and step.name in _FD_MAKERS
-        ]
+        made = [values[index] for index, step in enumerate(steps) if type(step) is PreparedCall and step.name in _FD_MAKERS]
         return min(max(made, default=2), kernel.PROGRAM_FDS - 1)
 
 

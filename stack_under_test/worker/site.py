@@ -1,8 +1,9 @@
 """A namespace with its link: the place where programs run, one after the other.
 
-`clean` brings it back to what it was before the first program, and says whether it could: descriptors closed without a trace
-(a zero linger time makes TCP forget at once), sockets that outlive their descriptors destroyed through sock_diag, routes and
-neighbours learnt flushed, the link drained.  What cannot be undone (see `marks.lasting`) makes a site be given up instead.
+`clean` brings it back to what it was before the first program, and says whether it could: descriptors closed without
+a trace (a zero linger time makes TCP forget at once), sockets that outlive their descriptors destroyed through
+sock_diag, routes and neighbours learnt flushed, the link drained.  What cannot be undone (see `marks.lasting`) makes a
+site be given up instead.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import socket
 import struct
 
 from stack_under_test.contract.world import PEER_MAC, STACK_MAC, World
+from stack_under_test.wire.checksum import internet_checksum
 from stack_under_test.worker import kernel
-from stack_under_test.worker.kernel import SYS_SETSOCKOPT, read_into, syscall
+from stack_under_test.worker.kernel import SYS_SETSOCKOPT, syscall
 from stack_under_test.worker.marks import Marks
 from stack_under_test.worker.netlink import Netlink
 
@@ -28,6 +30,10 @@ _STATES = 0x1FFF & ~(1 << 10)
 _RTM_DELNEIGH, _RTM_GETNEIGH = 29, 30
 _NUD_PERMANENT, _NUD_NOARP = 0x80, 0x40
 _ROUNDS = 5
+_CACHED_ROUTES = 4
+"""The word of /proc/net/rt6_stats that counts exceptions."""
+_FAR = 4096
+"""An offset, in units of 8 octets, beyond ordinary fragments."""
 _REPORTS, _REPORTS_MS = 2, 200
 _ETHERNET = {4: b"\x08\x00", 6: b"\x86\xdd"}
 _COUNTED = {b"TCP:": (2, 6), b"TCP6:": (2,), b"FRAG:": (2,), b"FRAG6:": (2,)}
@@ -50,6 +56,7 @@ class Site:
         with kernel.wide_table():
             self._sockstat = [self._open(f"self/net/{name}", os.O_RDONLY) for name in ("sockstat", "sockstat6")]
             self._flush = self._open("sys/net/ipv4/route/flush", os.O_WRONLY)
+            self._routes6 = self._open("self/net/rt6_stats", os.O_RDONLY)
             self._diag = _netlink(_NETLINK_SOCK_DIAG)
             self._route = _netlink(_NETLINK_ROUTE)
 
@@ -66,7 +73,7 @@ class Site:
 
     def close(self) -> None:
         """Give the site up; the namespace goes with its last descriptor."""
-        for fd in (self.namespace, self.tun, *self._sockstat, self._flush):
+        for fd in (self.namespace, self.tun, *self._sockstat, self._flush, self._routes6):
             if fd is not None:
                 os.close(fd)
         for netlink in (self._diag, self._route):
@@ -106,14 +113,20 @@ class Site:
 
     # Cleaning
 
-    def clean(self, marks: Marks, highest: int) -> str:
-        """Undo what a program did; "" or why that is not possible.  `highest` is the highest descriptor it may have."""
+    def close_descriptors(self, highest: int, standard: bool) -> None:
+        """Close what a program has open; TCP is told to forget at once.  `highest` is the highest descriptor that may be
+        a TCP socket, `standard`: 0 to 2 may be too."""
         address = self._forget_address
-        for fd in range(0 if marks.standard_fds else 3, highest + 1):
+        for fd in range(0 if standard else 3, highest + 1):
             syscall(SYS_SETSOCKOPT, fd, socket.SOL_SOCKET, socket.SO_LINGER, address, 8, 0)
         kernel.close_range(3, kernel.PROGRAM_FDS - 1)
+
+    def clean(self, marks: Marks) -> str:
+        """Undo what else a program did; "" or why that is not possible."""
         left = marks.lasting
         try:
+            for fragment in marks.fragments:
+                self._end_reassembly(fragment)
             if marks.listened or self._counts():
                 self._destroy()
                 left = left or self._counts()
@@ -162,11 +175,18 @@ class Site:
                 self._route.ask(_RTM_DELNEIGH, 0, payload)
 
     def _flush_routes(self) -> bool:
-        """Forget path MTUs and redirects (IPv4; IPv6's are among the lasting marks)."""
-        if self._flush is None:
+        """Forget path MTUs and redirects.  IPv6's can only be counted (in hexadecimal): False if there are any."""
+        if self._flush is None or self._routes6 is None:
             return False
         os.write(self._flush, b"1")
-        return True
+        return int(os.pread(self._routes6, 256, 0).split()[_CACHED_ROUTES], 16) == 0
+
+    def _end_reassembly(self, fragment: bytes) -> None:
+        """Two fragments that claim to be the last, at different ends, make the stack throw a datagram away."""
+        for turn in range(_ROUNDS):
+            if b"FRAG" not in self._counts().encode():
+                return
+            os.write(self.tun, self.envelope(last_fragment(fragment, _FAR + turn), raw=False))
 
 
 def _netlink(protocol: int) -> Netlink | None:
@@ -175,3 +195,13 @@ def _netlink(protocol: int) -> Netlink | None:
         return Netlink(socket.socket(fileno=kernel.own_fd(opened.detach())))
     except OSError:
         return None
+
+
+def last_fragment(fragment: bytes, offset: int) -> bytes:
+    """A last fragment of 8 octets, at `offset` * 8, of the datagram that `fragment` (its first 48 octets) belongs to."""
+    if fragment[0] >> 4 == 6:
+        extension = fragment[40:42] + (offset << 3).to_bytes(2, "big") + fragment[44:48]
+        return fragment[:4] + b"\0\x10" + fragment[6:40] + extension + bytes(8)
+    header = b"\x45" + fragment[1:2] + b"\0\x1c" + fragment[4:6] + offset.to_bytes(2, "big") + fragment[8:10]
+    check = internet_checksum(header + fragment[12:20])
+    return header + check.to_bytes(2, "big") + fragment[12:20] + bytes(8)

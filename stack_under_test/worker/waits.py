@@ -23,7 +23,8 @@ _U32 = 0xFFFF_FFFF
 _PLAIN_RECEIVE = abi.MSG_TRUNC | abi.MSG_NOSIGNAL | abi.MSG_CMSG_CLOEXEC
 _PLAIN_SEND = abi.MSG_NOSIGNAL | abi.MSG_DONTROUTE | abi.MSG_EOR | abi.MSG_MORE | abi.MSG_CONFIRM
 _SMALL = 512
-"""A send of this size fits when POLLOUT is reported: SOCK_MIN_SNDBUF is 4608 and POLLOUT means a third of it is free."""
+"""A send of this size fits when POLLOUT is reported: SOCK_MIN_SNDBUF is 4608 and POLLOUT means a third of it is
+free."""
 
 UNPLAIN_OPTIONS = frozenset(
     {(abi.SOL_SOCKET, name) for name in (abi.SO_LINGER, abi.SO_RCVLOWAT, abi.SO_PEEK_OFF, abi.SO_BUSY_POLL)}
@@ -111,7 +112,9 @@ def _epoll_wait(waits: Waits, regs: Registers) -> bool:
 def _select(waits: Waits, regs: Registers) -> bool:
     """Only a zero timeout is sure not to wait: select tells readiness by overwriting its arguments."""
     inside = ARENA_BASE <= regs[4] <= ARENA_BASE + MAX_TASKS * 2 * ARENA_SIZE
-    return not (inside and (regs[4] - ARENA_BASE) % (2 * ARENA_SIZE) <= ARENA_SIZE - 16 and not any(ctypes.string_at(regs[4], 16)))
+    return not (
+        inside and (regs[4] - ARENA_BASE) % (2 * ARENA_SIZE) <= ARENA_SIZE - 16 and not any(ctypes.string_at(regs[4], 16))
+    )
 
 
 def _close(waits: Waits, regs: Registers) -> bool:

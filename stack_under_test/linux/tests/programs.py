@@ -66,9 +66,7 @@ def result(step: StepTrace) -> tuple[int, str]:
 
 def results(trace: Trace) -> list[tuple[int, str] | str]:
     """What each step came to: a result, or the name of the outcome's class."""
-    return [
-        result(step) if isinstance(step.outcome, Returned) else type(step.outcome).__name__ for step in trace.steps
-    ]
+    return [result(step) if isinstance(step.outcome, Returned) else type(step.outcome).__name__ for step in trace.steps]
 
 
 def frames(steps: Sequence[StepTrace] | StepTrace) -> list[bytes]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stack_under_test.contract import abi
-from stack_under_test.contract.program import Advance, Fork, Signal
+from stack_under_test.contract.frames import Frame, Rel, TcpSegment
+from stack_under_test.contract.program import Advance, Fork, Inject, Signal
 from stack_under_test.contract.trace import Completion, Signalled
 from stack_under_test.contract.values import (
     NULL,
@@ -171,7 +172,9 @@ def test_retransmissions_are_stamped(linux: LinuxTarget) -> None:
 
 def test_busy(linux: LinuxTarget) -> None:
     accept = call("accept", Ref(0), NULL, NULL)
-    trace = linux.run(program(*listening(), accept, accept, call("getsockname", 0, NULL, NULL), call("listen", Ref(0), 1, task=1)))
+    trace = linux.run(
+        program(*listening(), accept, accept, call("getsockname", 0, NULL, NULL), call("listen", Ref(0), 1, task=1))
+    )
     assert results(trace)[3:] == ["Blocked", "Busy", "Busy", (0, "")]
     assert results(linux.run(program(call("close", 99, task=8), call("close", 99, task=-1)))) == ["Busy", "Busy"]
 
@@ -279,20 +282,19 @@ def test_sigpipe_in_a_task_that_waited(linux: LinuxTarget) -> None:
         )
     )
     assert [result(step) for step in trace.steps[9:]] == [(-1, "ECONNRESET"), (-1, "EPIPE")]
-    assert [event for event in trace.steps[10].events if isinstance(event, Signalled)][0].task == 1
+    assert next(event for event in trace.steps[10].events if isinstance(event, Signalled)).task == 1
 
 
 def test_urgent_data_signals_the_owner(linux: LinuxTarget) -> None:
     """The worker is process 1 of its own PID namespace; no other process can be named."""
-    from dataclasses import replace
-
-    urgent = segment(PSH | ACK | 32, 1, 1, b"u")
-    body = replace(urgent.frame.body, urgent=1)  # type: ignore[union-attr]
+    urgent = Inject(
+        Frame(TcpSegment(1234, 8080, PSH | ACK | 32, Rel("peer", 1), Rel("iss", 1), payload=b"u", urgent=1))
+    )
     trace = linux.run(
         program(
             *established(),
             call("fcntl", Ref(5), abi.F_SETOWN, 1),
-            replace(urgent, frame=replace(urgent.frame, body=body)),  # type: ignore[call-arg]
+            urgent,
             call("fcntl", Ref(5), abi.F_SETOWN, 999),
         )
     )

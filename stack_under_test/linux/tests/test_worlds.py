@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from stack_under_test.contract import abi
-from stack_under_test.contract.frames import Frame, IcmpMessage, Ip, RawFrame, TcpSegment, UdpDatagram
+from stack_under_test.contract.frames import Frame, IcmpMessage, Ip, RawFrame, TcpOption, TcpSegment, UdpDatagram
 from stack_under_test.contract.program import Advance, Inject, Program, Step
 from stack_under_test.contract.trace import StepTrace, Trace, Unsupported
 from stack_under_test.contract.values import (
@@ -46,7 +46,9 @@ TAP = World(link="tap")
 _FRAGMENT = Inject(Frame(UdpDatagram(1234, 8080, b"half"), Ip(more_fragments=True, dont_fragment=False, ident=7)))
 _TOO_BIG = Inject(
     Frame(
-        IcmpMessage(3, 4, struct.pack("!HH", 0, 600), Frame(UdpDatagram(8080, 53, b"x" * 8), Ip(src=STACK_IP, dst=PEER_IP)))
+        IcmpMessage(
+            3, 4, struct.pack("!HH", 0, 600), Frame(UdpDatagram(8080, 53, b"x" * 8), Ip(src=STACK_IP, dst=PEER_IP))
+        )
     )
 )
 
@@ -135,7 +137,9 @@ def test_nothing_is_left(linux: LinuxTarget) -> None:
         linux.run(Program(steps))
         trace = linux.run(probe)
         assert results(trace)[:3] == [(3, ""), (0, ""), (0, "")], name
-        assert [[flags_of(frame) for frame in frames(step)] for step in trace.steps[3:]] == [[], [RST], [SYN | ACK]], name
+        assert [[flags_of(frame) for frame in frames(step)] for step in trace.steps[3:]] == [[], [RST], [SYN | ACK]], (
+            name
+        )
 
 
 def test_worlds_are_silent(linux: LinuxTarget) -> None:
@@ -195,7 +199,25 @@ def _synack(step: StepTrace) -> bytes:
 def test_sysctls_of_a_world(linux: LinuxTarget) -> None:
     """They hold in their world only, and are recorded."""
     stamped = Inject(
-        Frame(TcpSegment(1234, 8080, SYN, options=(_option("mss", 1460), _option("TS", 1, 0), _option("nop"), _option("nop"))))
+        Frame(
+            TcpSegment(
+                1234,
+                8080,
+                SYN,
+                options=(
+                    TcpOption("mss", (1460,)),
+                    TcpOption(
+                        "TS",
+                        (
+                            1,
+                            0,
+                        ),
+                    ),
+                    TcpOption("nop"),
+                    TcpOption("nop"),
+                ),
+            )
+        )
     )
     steps = (*listening(), stamped)
     without = World(sysctls=(("net.ipv4.tcp_timestamps", "0"),))
@@ -204,12 +226,6 @@ def test_sysctls_of_a_world(linux: LinuxTarget) -> None:
         assert len(_synack(plain.steps[3])) - len(_synack(other.steps[3])) == 12
         assert dict(other.metadata)["net.ipv4.tcp_timestamps"] == "0"
         assert dict(plain.metadata)["net.ipv4.tcp_timestamps"] == "1"
-
-
-def _option(name: str, *values: int):  # type: ignore[no-untyped-def]
-    from stack_under_test.contract.frames import TcpOption
-
-    return TcpOption(name, values)
 
 
 def test_sysctls_that_cannot_be_set(linux: LinuxTarget) -> None:

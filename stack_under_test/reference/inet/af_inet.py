@@ -269,7 +269,7 @@ class InetStream(InetOps):
             if reason is Wakeup.TIMEOUT:
                 raise Fail(error, "inet_wait_for_connect: timeout")
             if reason is Wakeup.SIGNAL:
-                raise interrupted(sk.sndtimeo)
+                raise interrupted(until)
         if disconnects != sk.disconnects:
             raise Fail(EPIPE, "__inet_stream_connect: disconnected meanwhile")
         return self._finish(sock, sk)

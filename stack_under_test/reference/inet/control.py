@@ -65,12 +65,12 @@ def _return_options(message: Message, options: HeaderOptions) -> None:
 
 @dataclass(slots=True)
 class Cookie:
-    """`struct ipcm_cookie`: choices for one datagram; None and 0 leave them to the socket."""
+    """`struct ipcm_cookie`: choices for one datagram, as the socket has them when it is begun; a `ttl` of 0 is left open."""
 
-    address: bytes = ANY
-    oif: int = 0
+    address: bytes
+    oif: int
+    tos: int
     ttl: int = 0
-    tos: int | None = None
     options: HeaderOptions | None = None
     segment: int = 0
 

@@ -21,10 +21,8 @@ from .routing import (
     LIMITED_BROADCAST,
     LO,
     TUN,
-    Device,
     Kind,
     address_type,
-    device_of,
     fib_lookup,
     is_local_multicast,
 )

@@ -29,6 +29,15 @@ _pack = _HEADER.pack
 MSEC = 1_000_000
 
 
+class TooLong(Fail):
+    """`ip_fragment`: a packet with DF that does not fit; whoever sent it also tells itself so by ICMP."""
+
+    def __init__(self, octets: bytes, mtu: int) -> None:
+        super().__init__(EMSGSIZE, "ip_fragment")
+        self.octets = octets
+        self.mtu = mtu
+
+
 def header(first: int, tos: int, total: int, ident: int, flags: int, ttl: int, protocol: int, ends: bytes, data: bytes) -> bytes:
     """The header with its checksum (RFC 791, section 3.1); `ends` are source and destination, `data` the options."""
     total_sum = (first << 8) + tos + total + ident + flags + (ttl << 8) + protocol
@@ -106,28 +115,30 @@ def send(
     mtu: int = 0,
     options: HeaderOptions | None = None,
     loop: bool = True,
-) -> int:
+    ignore_df: bool = True,
+) -> None:
     """`ip_push_pending_frames`: one datagram, in fragments when it is longer than `mtu` (0: the path's).
 
-    The caller has checked that it may be fragmented. `loop`: multicasts are heard by this host too (IP_MULTICAST_LOOP).
-    Returns the number of packets.
+    `ignore_df`: this host may fragment it though nobody else may (DF); otherwise TooLong is raised.  `loop`: multicasts
+    are heard by this host too (IP_MULTICAST_LOOP).
     """
     data = b"" if options is None else build(options, route.source, net.now // MSEC)
     net.ident = ident = net.ident + 1 & 0xFFFF
     size = 20 + len(data) + len(payload)
-    head = header(
-        0x45 + (len(data) >> 2), tos, size, ident, DF if df else 0, ttl, protocol, route.source + route.destination, data
-    )
+    if size > 0xFFFF:
+        # Longer than its length field can say, as loopback's MTU allows: whoever receives it drops it.
+        return
+    ends = route.source + route.destination
+    head = header(0x45 + (len(data) >> 2), tos, size, ident, DF if df else 0, ttl, protocol, ends, data)
     octets = head + payload
     mtu = mtu or dst_mtu(net, route)
     if size <= mtu:
         transmit(net, route, octets, loop)
-        return 1
-    count = 0
+        return
+    if df and not ignore_df:
+        raise TooLong(octets, mtu)
     for fragment in fragments(octets, mtu):
         transmit(net, route, fragment, loop)
-        count += 1
-    return count
 
 
 def fragments(octets: bytes, mtu: int) -> list[bytes]:

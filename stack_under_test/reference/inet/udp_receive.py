@@ -74,11 +74,15 @@ def receive(net: Net, packet: Packet) -> None:
             return
     datagram = Datagram(packet, sport, octets[at + 8 : end], packet.cost(), bad)
     dif = packet.device.index
-    if packet.kind is not Kind.LOCAL:
-        for sk in net.udp_ports.listeners(packet.source, sport, packet.destination, dport, dif):
-            enqueue(sk, datagram)  # type: ignore[arg-type]
-        return
-    found = net.udp_ports.lookup(packet.source, sport, packet.destination, dport, dif)
+    ends = (packet.source, sport, packet.destination, dport, dif)
+    if packet.kind is Kind.LOCAL:
+        found = net.udp_ports.lookup(*ends)
+    else:
+        found = None if packet.looped else net.udp_ports.early(*ends)
+        if found is None:
+            for sk in net.udp_ports.listeners(*ends):
+                enqueue(sk, datagram)  # type: ignore[arg-type]
+            return
     if found is not None:
         enqueue(found, datagram)  # type: ignore[arg-type]
     elif not bad:
@@ -210,7 +214,7 @@ def _wait_and_receive(sk: UdpSock, message: Message, size: int) -> Generator[Wai
         if done is not None:
             return done
         if reason is Wakeup.SIGNAL:
-            raise interrupted(sk.rcvtimeo)
+            raise interrupted(until)
         if reason is Wakeup.TIMEOUT:
             raise Fail(EAGAIN, "__skb_recv_udp: timeout")
 

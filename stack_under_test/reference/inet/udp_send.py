@@ -17,9 +17,10 @@ from ...contract import abi
 from ...wire.checksum import internet_checksum
 from ..errors import Fail, NotModelled
 from ..sock import SEND_SHUTDOWN, WAKE_WRITE, State
-from . import output
+from . import icmp_send, output
 from .control import Cookie, each, sent
 from .errqueue import local_error
+from .packet import Packet
 from .routing import ANY, LO, Kind, Route, Scope, dst_mtu, is_multicast, mtu_locked, route_output, sk_route
 from .sockaddr import SIZE, parse
 from .truesize import sent_truesize
@@ -73,7 +74,7 @@ def sendmsg(sk: UdpSock, message: Message) -> int:
         _append(sk, sk.pending, message, more)
         return size
     destination, dport, connected = _destination(sk, message)
-    cookie = Cookie(sk.saddr, sk.bound_dev_if, segment=sk.gso_size)
+    cookie = Cookie(sk.saddr, sk.bound_dev_if, tos=sk.tos, segment=sk.gso_size)
     if message.control:
         connected = not _read_control(message.control, cookie) and connected
     if cookie.options is None:
@@ -153,7 +154,7 @@ def _route(
 
 def _setup(sk: UdpSock, route: Route, cookie: Cookie) -> Pending:
     """`ip_setup_cork`, `ip_sk_use_pmtu`."""
-    mtu = dst_mtu(sk.net, route) if sk.pmtudisc < abi.IP_PMTUDISC_PROBE else min(route.device.mtu, 0xFFFF)
+    mtu = dst_mtu(sk.net, route) if sk.pmtudisc < abi.IP_PMTUDISC_PROBE else route.device.mtu
     header = 20 + (len(cookie.options.data) if cookie.options else 0)
     return Pending(route, cookie, mtu, header)
 
@@ -162,8 +163,7 @@ def _take(sk: UdpSock, pending: Pending, flow: Flow, source: IovIter) -> None:
     """`__ip_append_data`: is it too long, then buffer by buffer: room for it, and the octets into it."""
     size = source.count if pending.length else source.count + UDP_HEADER
     mtu = 0xFFFF if pending.cookie.segment else pending.mtu
-    may_fragment = sk.pmtudisc < abi.IP_PMTUDISC_DO or sk.pmtudisc == abi.IP_PMTUDISC_OMIT
-    if pending.length + size > (0xFFFF if may_fragment else mtu) - pending.header:
+    if pending.length + size > (0xFFFF if _may_fragment(sk) else mtu) - pending.header:
         local_error(sk, EMSGSIZE, flow.destination, sk.dport, mtu - (pending.header - 20))
         raise Fail(EMSGSIZE, "__ip_append_data")
     pending.length += size
@@ -187,6 +187,11 @@ def _take(sk: UdpSock, pending: Pending, flow: Flow, source: IovIter) -> None:
         header = UDP_HEADER if not pending.data and size == pending.length else 0
         pending.data += source.copy_from(octets - header)
         size -= octets
+
+
+def _may_fragment(sk: UdpSock) -> bool:
+    """`ip_sk_ignore_df`."""
+    return sk.pmtudisc < abi.IP_PMTUDISC_DO or sk.pmtudisc == abi.IP_PMTUDISC_OMIT
 
 
 def _allocate(sk: UdpSock, pending: Pending, size: int) -> None:
@@ -274,17 +279,26 @@ def _send(sk: UdpSock, pending: Pending, flow: Flow, data: bytes) -> None:
         ttl = sk.mc_ttl
     else:
         ttl = sk.uc_ttl if sk.uc_ttl >= 0 else net.sysctl.ip_default_ttl
-    output.send(
-        net,
-        route,
-        PROTOCOL,
-        _HEADER.pack(sk.num, flow.dport, size, check) + data,
-        tos=sk.tos if cookie.tos is None else cookie.tos,
-        ttl=ttl,
-        df=df,
-        mtu=dst_mtu(net, route) if pmtudisc < abi.IP_PMTUDISC_PROBE else route.device.mtu,
-        options=cookie.options,
-        loop=sk.mc_loop,
-    )
-
-
+    mtu = dst_mtu(net, route) if pmtudisc < abi.IP_PMTUDISC_PROBE else min(route.device.mtu, 0xFFFF)
+    payload = _HEADER.pack(sk.num, flow.dport, size, check) + data
+    try:
+        output.send(
+            net,
+            route,
+            PROTOCOL,
+            payload,
+            tos=cookie.tos,
+            ttl=ttl,
+            df=df,
+            mtu=mtu,
+            options=cookie.options,
+            loop=sk.mc_loop,
+            ignore_df=_may_fragment(sk),
+        )
+    except output.TooLong as too_long:
+        octets = too_long.octets
+        offset = (octets[0] & 15) * 4
+        kind = route.kind if route.kind in (Kind.BROADCAST, Kind.MULTICAST) else Kind.UNICAST
+        about = Packet(octets, offset, route.source, route.destination, PROTOCOL, octets[1], ttl, route.device, kind)
+        icmp_send.send(net, about, 3, 4, too_long.mtu)
+        raise

@@ -75,13 +75,22 @@ class UdpTable:
             self._ends.setdefault(ends, []).insert(0, sk)
             self._end_place[id(sk)] = ends
 
-    def lookup(self, saddr: bytes, sport: int, daddr: bytes, dport: int, dif: int) -> Sock | None:
-        """`__udp4_lib_lookup`, behind early demultiplexing: the first of the chain, if it has just these four ends."""
+    def early(self, saddr: bytes, sport: int, daddr: bytes, dport: int, dif: int) -> Sock | None:
+        """`udp_v4_early_demux`: the first of the chain, if it has just these four ends, whatever `daddr` is to us."""
         chain = self._addresses.get((daddr, dport))
         if chain is not None:
             first = chain[0]
             if first.daddr == saddr and first.dport == sport and _device_fits(first, dif):
                 return first
+        return None
+
+    def lookup(self, saddr: bytes, sport: int, daddr: bytes, dport: int, dif: int) -> Sock | None:
+        """`__udp4_lib_lookup`, behind early demultiplexing."""
+        chain = self._addresses.get((daddr, dport))
+        if chain is not None:
+            found = self.early(saddr, sport, daddr, dport, dif)
+            if found is not None:
+                return found
             for sk in self._ends.get((daddr, dport, saddr, sport), ()):
                 if _device_fits(sk, dif):
                     return sk

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from enum import Enum
 
-from . import congestion, recovery, rtt, sack, window
+from . import congestion, loss, recovery, rtt, sack, window
 from .output import send_challenge_ack, sync_mss
 from .segment import SYN, Segment, TxSkb
 from .seq import MASK, after, before, between
-from .sock import CA_DISORDER, CA_OPEN, CA_RECOVERY, TcpSock
+from .sock import CA_OPEN, TcpSock
 from .xmit import probe0_base, window_end
 
 SLOWPATH, UPDATE_TS, NO_CHALLENGE = 1, 2, 4
@@ -76,7 +76,6 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
     if after(ack, sk.snd_una):
         info.una_advanced = True
         sk.retransmits = 0
-    prior_fack = sack.highest(sk) if sk.sack_ok else sk.snd_una
     if flags & UPDATE_TS:
         replace_ts_recent(sk, segment.seq)
     if not flags & SLOWPATH and info.una_advanced:
@@ -95,7 +94,7 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
     if not prior_packets:
         _nothing_out(sk, info, ack)
         return Verdict.NEW
-    _clean_rtx_queue(sk, info, prior_fack)
+    _clean_rtx_queue(sk, info)
     _finish(sk, segment, info)
     return Verdict.NEW
 
@@ -116,7 +115,7 @@ def _finish(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
     if congestion.in_reduction(sk):
         recovery.reduce_cwnd(sk, delivered, info.una_advanced)
     congestion.control(
-        sk, delivered, congestion.may_raise_cwnd(sk, info.forward, info.data_acked or info.sacked and sk.reordering > 3)
+        sk, delivered, congestion.may_raise_cwnd(sk, info.forward, info.data_acked or (info.sacked and sk.reordering > 3))
     )
     recovery.xmit(sk, rexmit)
 
@@ -128,8 +127,6 @@ def _old(sk: TcpSock, segment: Segment, flags: int, info: AckInfo, sack_octets: 
         if not flags & NO_CHALLENGE:
             send_challenge_ack(sk)
         return Verdict.BAD
-    if flags & UPDATE_TS:
-        replace_ts_recent(sk, segment.seq)
     if sack_octets:
         sack.tag(sk, sack_octets, info)
         rexmit = recovery.alert(sk, info, 0)
@@ -215,7 +212,7 @@ def ts_acceptable(recent: int, stamp: int | None, value: int, now: int, paws_win
     return not recent
 
 
-def _clean_rtx_queue(sk: TcpSock, info: AckInfo, prior_fack: int) -> None:
+def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
     """`tcp_clean_rtx_queue`: drop what is acknowledged, take round-trip samples."""
     prior_sacked = sk.sacked_out
     pkts_acked = 0
@@ -231,30 +228,11 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo, prior_fack: int) -> None:
             fully = False
         else:
             count = skb.pcount
-        if skb.ever_retrans:
-            if skb.retrans:
-                sk.retrans_out -= count
-            info.retrans_acked = True
-        elif not skb.sacked:
+        if not skb.ever_retrans and not skb.sacked:
             last_us = skb.mstamp
-            if first_us is None:
-                first_us = last_us
-            if not after(skb.end_seq, sk.high_seq):
-                info.orig_acked = True
-        if skb.sacked:
-            sk.sacked_out -= count
-        elif sk.sack_ok:
-            sk.delivered += count
-            recovery.rack_advance(sk, skb)
-        if skb.lost:
-            sk.lost_out -= count
-        sk.packets_out -= count
+            first_us = last_us if first_us is None else first_us
+        _count_acked(sk, skb, count, info)
         pkts_acked += count
-        if skb.flags & SYN:
-            info.syn_acked = True
-            sk.retrans_stamp = 0
-        else:
-            info.data_acked = True
         if not fully:
             break
         sk.rtx_queue.popleft()
@@ -265,10 +243,32 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo, prior_fack: int) -> None:
     if info.data_acked or info.syn_acked:
         info.set_timer = True
         if not sk.sack_ok:
-            recovery.remove_reno_sacks(sk, pkts_acked)
+            loss.remove_reno_sacks(sk, pkts_acked)
             if info.retrans_acked:
                 info.orig_acked = False
-    _ = prior_fack
+
+
+def _count_acked(sk: TcpSock, skb: TxSkb, count: int, info: AckInfo) -> None:
+    """`count` segments of an skb are acknowledged: take them out of the counters they were in."""
+    if skb.ever_retrans:
+        if skb.retrans:
+            sk.retrans_out -= count
+        info.retrans_acked = True
+    elif not skb.sacked and not after(skb.end_seq, sk.high_seq):
+        info.orig_acked = True
+    if skb.sacked:
+        sk.sacked_out -= count
+    elif sk.sack_ok:
+        sk.delivered += count
+        loss.rack_advance(sk, skb)
+    if skb.lost:
+        sk.lost_out -= count
+    sk.packets_out -= count
+    if skb.flags & SYN:
+        info.syn_acked = True
+        sk.retrans_stamp = 0
+    else:
+        info.data_acked = True
 
 
 def _take_samples(sk: TcpSock, info: AckInfo, stamps: tuple[int | None, int], pkts_acked: int, whole: bool) -> None:
@@ -300,5 +300,3 @@ def _trim_head(sk: TcpSock, skb: TxSkb) -> int:
     skb.pcount = max(1, -(-len(skb.data) // mss))
     return before_count - skb.pcount
 
-
-__all__ = ["CA_DISORDER", "CA_RECOVERY", "AckInfo", "Verdict", "acknowledge", "paws_check", "store_ts_recent"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from errno import ECONNABORTED, ECONNRESET
+from errno import ECONNRESET
 
-from ..net import SEC
 from ..sock import SEND_SHUTDOWN, SHUTDOWN_MASK, SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK, State, deadline
 from ..wait import Wait, Wakeup
-from . import listen, timewait
+from . import timewait
 from .output import send_active_reset
 from .segment import FIN
 from .seq import MASK, after
@@ -17,6 +16,12 @@ from .states import CLOSING_BY_US, enter
 from .xmit import send_fin
 
 ANY = bytes(4)
+SURVIVING = (
+    "rcv_nxt", "rcv_wup", "rcv_wnd", "rcv_ssthresh", "scaling_ratio", "tsoffset", "snd_una", "snd_nxt", "snd_up", "snd_sml",
+    "snd_wnd", "snd_wl1", "max_window", "mss_cache", "advmss", "pmtu", "tcp_header_len", "lrcvtime", "lsndtime", "rcv_tstamp",
+    "urg_seq", "bytes_acked", "bytes_received", "reord_seen",
+)  # fmt: skip
+"""What `tcp_disconnect` leaves as it was."""
 
 
 def close_state(sk: TcpSock) -> bool:
@@ -49,7 +54,7 @@ def close(sk: TcpSock, timeout: int | None) -> Generator[Wait, Wakeup, None]:
     sk.shutdown = SHUTDOWN_MASK
     if sk.state is State.LISTEN:
         enter(sk, State.CLOSE)
-        listen.listen_stop(sk)
+        listen_stop(sk)
         _orphan(sk)
         return
     unread = _flush_receive_queue(sk)
@@ -105,6 +110,15 @@ def _orphan(sk: TcpSock) -> None:
         timewait.destroy(sk)
 
 
+def listen_stop(sk: TcpSock) -> None:
+    """`inet_csk_listen_stop`: requests vanish, children not yet accepted are reset."""
+    for request in tuple(sk.syn_queue):
+        request.drop()
+    while sk.accept_queue:
+        abort_child(sk.accept_queue.popleft())
+    sk.ack_backlog = 0
+
+
 def abort_child(sk: TcpSock) -> None:
     """`inet_child_forget`: a connection nobody accepted is reset."""
     sk.dead = True
@@ -123,21 +137,20 @@ def disconnect(sk: TcpSock) -> None:
     if old is not State.CLOSE:
         enter(sk, State.CLOSE)
     if old is State.LISTEN:
-        listen.listen_stop(sk)
+        listen_stop(sk)
     elif _needs_reset(old) or (sk.snd_nxt != sk.write_seq and old in (State.CLOSING, State.LAST_ACK)):
         send_active_reset(sk)
         sk.err = ECONNRESET
     elif old is State.SYN_SENT:
         sk.err = ECONNRESET
     timewait.clear_timers(sk)
+    kept = {name: getattr(sk, name) for name in SURVIVING}
     write_seq = (sk.write_seq + sk.max_window + 2) & MASK or 1
-    offset = sk.tsoffset
-    rcv_nxt, rcv_wup, rcv_wnd = sk.rcv_nxt, sk.rcv_wup, sk.rcv_wnd
     sk.cleanup_defaults()
-    sk.rcv_nxt, sk.copied_seq, sk.rcv_wup, sk.rcv_wnd = rcv_nxt, rcv_nxt, rcv_wup, rcv_wnd
-    sk.tsoffset = offset
+    for name, value in kept.items():
+        setattr(sk, name, value)
+    sk.copied_seq = sk.rcv_nxt
     sk.write_seq = write_seq
-    sk.snd_una = sk.snd_nxt = sk.snd_up = write_seq
     sk.ssthresh = INFINITE_SSTHRESH
     sk.user_mss = 0
     sk.peek_off = -1
@@ -151,5 +164,3 @@ def disconnect(sk: TcpSock) -> None:
         sk.proto.put_port(sk)
     sk.error_report()
 
-
-__all__ = ["ECONNABORTED", "SEC", "abort_child", "close", "disconnect", "shutdown"]

@@ -8,10 +8,11 @@ from ...contract import abi
 from ..errors import Fail
 from ..inet.routing import Kind, route_connect
 from ..inet.sockaddr import SIZE, parse
+from ..net import SEC
 from ..sock import Sock, State
 from . import output
 from .seq import MASK
-from .sock import MSS_DEFAULT, SEC, TcpSock
+from .sock import MSS_DEFAULT, TcpSock
 from .states import enter
 from .timewait import TimeWait
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ..net import SEC
 from ..sock import State
 from . import rtt, window
 from .ack import fast_path_on
 from .output import initialize_rcv_mss
 from .path import mtu
 from .segment import Segment
-from .sock import INIT_CWND, SEC, TcpSock
+from .sock import INIT_CWND, TcpSock
 from .states import enter
 
 

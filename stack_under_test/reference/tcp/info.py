@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 
+from ..net import MSEC
 from ..sock import State
 from .seq import MASK
-from .sock import MSEC, TcpSock
+from .sock import TcpSock
 
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN = 1, 2, 4, 8
 SIZE = 280

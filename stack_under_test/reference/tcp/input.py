@@ -24,7 +24,8 @@ def receive(net: Net, packet: Packet) -> None:
     if segment is None:
         return
     segment.looped = packet.looped
-    entry = net.tcp.lookup((segment.daddr, segment.dport, segment.saddr, segment.sport), packet.looped)
+    segment.ip_options = packet.options
+    entry = net.tcp.lookup((segment.daddr, segment.dport, segment.saddr, segment.sport))
     if isinstance(entry, TcpSock):
         if not entry.min_ttl or segment.ttl >= entry.min_ttl:
             _to_connection(entry, segment)
@@ -33,7 +34,7 @@ def receive(net: Net, packet: Packet) -> None:
     elif isinstance(entry, TimeWait):
         _to_timewait(net, entry, segment)
     else:
-        listener = net.tcp.listener(segment.daddr, segment.dport, packet.looped)
+        listener = net.tcp.listener(segment.daddr, segment.dport)
         if listener is None:
             reply.reset(net, segment)
         else:
@@ -76,7 +77,7 @@ def _to_listener(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
 def _to_timewait(net: Net, left: TimeWait, segment: Segment) -> None:
     answer, isn = timewait.receive(left, segment)
     if answer is Answer.SYN:
-        listener = net.tcp.listener(segment.daddr, segment.dport, segment.looped)
+        listener = net.tcp.listener(segment.daddr, segment.dport)
         if listener is not None:
             left.kill()
             _to_listener(listener, segment, isn)

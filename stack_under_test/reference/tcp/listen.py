@@ -7,8 +7,9 @@ not modelled: a listener whose queue is full drops, as with tcp_syncookies 0.
 from __future__ import annotations
 
 from ..errors import Fail, NotModelled
-from ..inet.routing import route_output
-from ..net import Net
+from ..inet.header_options import HeaderOptions, echo
+from ..inet.routing import LO, TUN, route_output
+from ..net import MSEC, SEC, Net
 from ..sock import SOCK_RCVBUF_LOCK, State
 from . import options, reply, rtt, window
 from .ack import ts_acceptable
@@ -16,7 +17,7 @@ from .output import header, sync_mss
 from .path import advmss, mtu, request_xmit
 from .segment import ACK, CWR, ECE, RST, SYN, Segment
 from .seq import MASK, after
-from .sock import MSEC, MSS_DEFAULT, SEC, TIMEOUT_INIT, TcpSock
+from .sock import MSS_DEFAULT, TIMEOUT_INIT, TcpSock
 from .timewait import _in_window as in_window
 
 
@@ -46,6 +47,7 @@ class Request:
         self.rcv_wnd = 0
         self.window_clamp = 0
         self.rcv_wscale = 0
+        self.header_options = _saved_options(segment)
         self._read_options(listener, segment)
 
     def _read_options(self, listener: TcpSock, segment: Segment) -> None:
@@ -92,6 +94,14 @@ class Request:
         self.net.tcp.remove(self.key)
         if self in self.listener.syn_queue:
             self.listener.syn_queue.remove(self)
+
+
+def _saved_options(segment: Segment) -> HeaderOptions | None:
+    """`tcp_v4_save_options`."""
+    try:
+        return echo(segment.ip_options)
+    except ValueError:
+        return None
 
 
 def conn_request(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
@@ -155,7 +165,7 @@ def send_synack(request: Request) -> None:
         (port, peer_port), request.snt_isn, request.rcv_nxt, flags, min(request.rcv_wnd, 65535), opts, ends=(local, peer)
     )
     request.snt_synack_us = net.now // 1000
-    request_xmit(request.listener, local, peer, octets)
+    request_xmit(request.listener, local, peer, octets, request.header_options)
 
 
 def check_req(request: Request, segment: Segment) -> TcpSock | None:
@@ -254,7 +264,7 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     child.sport = port
     child.userlocks &= ~8
     child.state = State.SYN_RECV
-    child.header_options = None
+    child.header_options = request.header_options
     child.route = route_output(sk.net, peer, local, sk.bound_dev_if)
     isn = request.snt_isn
     child.rcv_wup = child.copied_seq = child.rcv_nxt = request.rcv_nxt
@@ -264,6 +274,8 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     child.retrans_stamp = 0
     child.ack_pending = 0
     child.lsndtime = child.lrcvtime = sk.net.now
+    child.mc_ttl = segment.ttl
+    child.mc_index = LO.index if local[0] == 127 else TUN.index
     child.rcv_wnd = child.rcv_ssthresh = request.rcv_wnd
     child.window_clamp = request.window_clamp
     child.tstamp_ok, child.sack_ok, child.wscale_ok = request.tstamp_ok, request.sack_ok, request.wscale_ok
@@ -300,15 +312,3 @@ INHERITED = (
     "local_port_range", "peek_off", "shutdown",
 )  # fmt: skip
 """What a child takes from its listener (`sk_clone`)."""
-
-
-def listen_stop(sk: TcpSock) -> None:
-    """`inet_csk_listen_stop`: requests vanish, children not yet accepted are reset."""
-    from .close import abort_child
-
-    for request in tuple(sk.syn_queue):
-        request.drop()
-    while sk.accept_queue:
-        abort_child(sk.accept_queue.popleft())
-    sk.ack_backlog = 0
-

@@ -9,11 +9,12 @@ import struct
 
 from ...wire.checksum import internet_checksum, pseudo_header
 from ..inet import output as ip
+from ..net import SEC
 from ..sock import State
 from . import congestion, options, path, rtt, window
 from .segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, TxSkb
 from .seq import MASK, after, before, diff
-from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, SEC, TcpSock
+from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, TcpSock
 
 _HEADER = struct.Struct("!HHIIBBHHH")
 MAX_OPTIONS = 40
@@ -248,7 +249,7 @@ def sync_mss(sk: TcpSock, mtu: int) -> int:
     """`tcp_sync_mss`: what fits the path, the peer's MSS and half its largest window."""
     sk.pmtu = mtu
     mss = min(mtu - 40, sk.mss_clamp)
-    mss -= len(sk.ip_options)
+    mss -= len(sk.header_options.data) if sk.header_options is not None else 0
     mss = max(mss, sk.net.sysctl.tcp_min_snd_mss) - (sk.tcp_header_len - 20)
     mss = bound_to_half_window(sk, mss)
     sk.mss_cache = mss

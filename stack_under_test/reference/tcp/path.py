@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...contract import abi
 from ..inet import output as ip
+from ..inet.header_options import HeaderOptions
 from ..inet.routing import Route, dst_mtu, route_output
 from ..net import Net
 from .sock import TcpSock
@@ -24,9 +25,10 @@ def advmss(net: Net, route: Route | None) -> int:
     return min(max(size - 40, MIN_ADVMSS), 65535 - 40)
 
 
-def request_xmit(sk: TcpSock, local: bytes, peer: bytes, segment: bytes) -> None:
+def request_xmit(sk: TcpSock, local: bytes, peer: bytes, segment: bytes, options: HeaderOptions | None) -> None:
     """`ip_build_and_send_pkt`: a listener's SYN-ACK, with the listener's TTL, TOS and path MTU discovery."""
     route = route_output(sk.net, peer, local, sk.bound_dev_if)
     ttl = sk.uc_ttl if sk.uc_ttl >= 0 else sk.net.sysctl.ip_default_ttl
-    df = len(segment) + 20 <= IPV4_MIN_MTU or sk.pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_WANT)
-    ip.send(sk.net, route, 6, segment, tos=sk.tos & ~3, ttl=ttl, df=df)
+    taken = len(options.data) if options is not None else 0
+    df = len(segment) + 20 + taken <= IPV4_MIN_MTU or sk.pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_WANT)
+    ip.send(sk.net, route, 6, segment, tos=sk.tos & ~3, ttl=ttl, df=df, options=options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from errno import EAGAIN, EINVAL, EADDRINUSE
+from errno import EADDRINUSE, EAGAIN, EINVAL
 
 from ...contract import abi
 from ..errors import Fail
@@ -12,7 +12,7 @@ from ..net import Net
 from ..sock import RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK, Message, Sock, Socket, State, deadline, interrupted
 from ..uaccess import UserMemory
 from ..wait import MayBlock, Wait, Wakeup
-from . import close, connect, errors, input, memory, sockopts, timers, timewait
+from . import close, connect, errors, input, memory, sockopts, timers
 from .recvmsg import inq, recvmsg
 from .sendmsg import sendmsg
 from .seq import MASK
@@ -142,7 +142,7 @@ def _wait_for_connect(tcp: TcpSock) -> Generator[Wait, Wakeup, Sock]:
         if tcp.state is not State.LISTEN:
             raise Fail(EINVAL, "inet_csk_wait_for_connect: state")
         if reason is Wakeup.SIGNAL:
-            raise interrupted(tcp.rcvtimeo)
+            raise interrupted(until)
         if reason is Wakeup.TIMEOUT:
             raise Fail(EAGAIN, "inet_csk_wait_for_connect: timeout")
 
@@ -163,9 +163,7 @@ def poll(sk: TcpSock) -> int:
             target += 1
         if _readable(sk, target):
             mask |= abi.POLLIN | abi.POLLRDNORM
-        if sk.shutdown & SEND_SHUTDOWN:
-            mask |= abi.POLLOUT | abi.POLLWRNORM
-        elif sk.writeable():
+        if sk.shutdown & SEND_SHUTDOWN or sk.writeable():
             mask |= abi.POLLOUT | abi.POLLWRNORM
         else:
             sk.nospace = True
@@ -190,5 +188,3 @@ def setup(net: Net, ops: object) -> None:
     row = Protosw(abi.SOCK_STREAM, abi.IPPROTO_TCP, TcpProto(), ops, TcpSock)  # type: ignore[arg-type]
     register(net, row, Transport(input.receive, errors.receive))
 
-
-__all__ = ["TcpProto", "poll", "setup", "timewait"]

@@ -20,7 +20,6 @@ from .sock import (
     DELACK_MAX,
     MAX_QUICKACKS,
     URG_NOTYET,
-    URG_READ,
     URG_VALID,
     TcpSock,
 )
@@ -367,5 +366,3 @@ def data_snd_check(sk: TcpSock) -> None:
     push_pending_frames(sk)
     check_space(sk)
 
-
-__all__ = ["URG_READ", "ack_snd_check", "data_queue", "data_snd_check", "enter_quickack_mode", "fin", "urgent"]

@@ -1,4 +1,4 @@
-"""Loss: finding it (RACK, RFC 8985; duplicate ACKs for peers without SACK), slowing down (PRR, RFC 6937), sending again.
+"""Loss recovery: its states, slowing down (PRR, RFC 6937), and undoing what turns out to have been needless.
 
 The states are Linux's `tcp_ca_state`: Open, Disorder, CWR, Recovery, Loss.  This module decides; `ack.py` calls it per
 ACK and `timers.py` when time has passed.
@@ -9,21 +9,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from . import congestion, rtt
-from .output import current_mss, transmit
-from .segment import FIN, SYN, TxSkb
+from . import congestion
+from .loss import add_reno_sack, identify_loss, limit_reno, mark_lost
+from .output import current_mss
+from .retransmit import retransmit_queue
 from .seq import MASK, after, before
-from .sock import (
-    CA_CWR,
-    CA_DISORDER,
-    CA_LOSS,
-    CA_OPEN,
-    CA_RECOVERY,
-    INFINITE_SSTHRESH,
-    NAGLE_OFF,
-    TcpSock,
-)
-from .xmit import fragment, push, set_pcount, window_end
+from .sock import CA_CWR, CA_DISORDER, CA_LOSS, CA_OPEN, CA_RECOVERY, INFINITE_SSTHRESH, NAGLE_OFF, TcpSock
+from .xmit import push, window_end
 
 if TYPE_CHECKING:
     from .ack import AckInfo
@@ -35,119 +27,6 @@ class Rexmit(Enum):
     NONE = 0
     LOST = 1
     NEW = 2
-
-
-def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
-    """`tcp_rack_advance`: the most recently sent packet that was delivered."""
-    sample = sk.now_us - skb.mstamp
-    if skb.ever_retrans and sk.rtt_min_us is not None and sample < sk.rtt_min_us:
-        return
-    if skb.mstamp > sk.rack_mstamp or (skb.mstamp == sk.rack_mstamp and after(skb.end_seq, sk.rack_end_seq)):
-        sk.rack_mstamp = skb.mstamp
-        sk.rack_end_seq = skb.end_seq
-    sk.rack_rtt_us = sample
-    sk.rack_advanced = True
-
-
-def rack_detect_loss(sk: TcpSock) -> int:
-    """`tcp_rack_detect_loss`: mark what was sent before something delivered long enough ago; us to wait for the rest."""
-    if sk.reord_seen or (sk.ca_state < CA_RECOVERY and sk.sacked_out < sk.reordering):
-        reo_wnd = min((sk.rtt_min_us or 0) >> 2, sk.srtt_us >> 3)
-    else:
-        reo_wnd = 0
-    wait = 0
-    for skb in sorted(sk.rtx_queue, key=lambda skb: skb.mstamp):
-        if skb.sacked or (skb.lost and not skb.retrans):
-            continue
-        sent_after = sk.rack_mstamp > skb.mstamp or (
-            sk.rack_mstamp == skb.mstamp and after(sk.rack_end_seq, skb.end_seq)
-        )
-        if not sent_after:
-            break
-        remaining = sk.rack_rtt_us + reo_wnd - (sk.now_us - skb.mstamp)
-        if remaining <= 0:
-            mark_lost(sk, skb)
-        else:
-            wait = max(wait, remaining)
-    return wait
-
-
-def mark_lost(sk: TcpSock, skb: TxSkb) -> None:
-    """`tcp_mark_skb_lost`."""
-    if skb.sacked:
-        return
-    if skb.lost:
-        if skb.retrans:
-            skb.retrans = False
-            sk.retrans_out -= skb.pcount
-        return
-    skb.lost = True
-    sk.lost_out += skb.pcount
-
-
-def identify_loss(sk: TcpSock, info: AckInfo) -> None:
-    """`tcp_identify_packet_loss`."""
-    if not sk.rtx_queue:
-        return
-    if not sk.sack_ok:
-        newreno_mark_lost(sk, info.una_advanced)
-        return
-    prior = sk.retrans_out
-    if sk.rack_advanced:
-        sk.rack_advanced = False
-        wait = rack_detect_loss(sk)
-        if wait:
-            rtt.arm_retransmit(sk, min(wait * 1000 + rtt.TIMEOUT_MIN, sk.rto), rtt.REO_TIMEOUT)
-            info.set_timer = False
-    if prior > sk.retrans_out:
-        info.lost_retrans = True
-
-
-def newreno_mark_lost(sk: TcpSock, advanced: bool) -> None:
-    """`tcp_newreno_mark_lost` (RFC 6582)."""
-    if (sk.ca_state < CA_RECOVERY and sk.sacked_out >= sk.reordering) or (sk.ca_state == CA_RECOVERY and advanced):
-        skb = sk.rtx_queue[0]
-        if skb.lost:
-            return
-        mss = sk.mss_cache
-        if skb.pcount > 1 and len(skb.data) > mss:
-            _split_sent(sk, skb, mss)
-        mark_lost(sk, skb)
-
-
-def _split_sent(sk: TcpSock, skb: TxSkb, mss: int) -> None:
-    old = skb.pcount
-    rest = fragment(sk, skb, mss, mss)
-    sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
-    sk.packets_out += skb.pcount + rest.pcount - old
-
-
-def add_reno_sack(sk: TcpSock, dupacks: int) -> None:
-    """`tcp_add_reno_sack`: without SACK, a duplicate ACK stands for one segment delivered."""
-    if not dupacks:
-        return
-    prior = sk.sacked_out
-    sk.sacked_out += dupacks
-    _limit_reno(sk, 0)
-    if sk.sacked_out > prior:
-        sk.delivered += sk.sacked_out - prior
-
-
-def _limit_reno(sk: TcpSock, addend: int) -> None:
-    """`tcp_check_reno_reordering`."""
-    holes = min(max(sk.lost_out, 1), sk.packets_out)
-    if sk.sacked_out + holes > sk.packets_out:
-        sk.sacked_out = sk.packets_out - holes
-        sk.reordering = min(sk.packets_out + addend, 300)
-        sk.reord_seen += 1
-
-
-def remove_reno_sacks(sk: TcpSock, acked: int) -> None:
-    """`tcp_remove_reno_sacks`."""
-    if acked > 0:
-        sk.delivered += max(acked - sk.sacked_out, 1)
-        sk.sacked_out = 0 if acked - 1 >= sk.sacked_out else sk.sacked_out - (acked - 1)
-    _limit_reno(sk, acked)
 
 
 def alert(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
@@ -453,105 +332,6 @@ def xmit(sk: TcpSock, rexmit: Rexmit) -> None:
     retransmit_queue(sk)
 
 
-def retransmit_queue(sk: TcpSock) -> None:
-    """`tcp_xmit_retransmit_queue`: what is marked lost goes again, as far as the window allows."""
-    if not sk.packets_out:
-        return
-    rearm = False
-    for skb in list(sk.rtx_queue):
-        if not skb.lost or skb.sacked or skb.retrans:
-            continue
-        room = sk.cwnd - sk.packets_in_flight()
-        if room <= 0:
-            break
-        if not retransmit(sk, skb, room):
-            break
-        if congestion.in_reduction(sk):
-            sk.prr_out += skb.pcount
-        if skb is sk.rtx_queue[0] and sk.pending != rtt.REO_TIMEOUT:
-            rearm = True
-    if rearm:
-        rtt.arm_retransmit(sk, sk.rto)
-
-
-def retransmit(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
-    """`tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it."""
-    if before(skb.seq, sk.snd_una):
-        _drop_acked_head(sk, skb)
-    mss = current_mss(sk)
-    end = window_end(sk)
-    avail = (end - skb.seq) & MASK if before(skb.seq, end) else 0
-    if not avail:
-        if skb.seq != sk.snd_una:
-            return False
-        avail = mss
-    length = mss * segments
-    if length > avail:
-        length = max(avail - avail % mss, 0) or avail
-    if len(skb.data) > length:
-        old = skb.pcount
-        rest = fragment(sk, skb, length, mss)
-        sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
-        sk.packets_out += skb.pcount + rest.pcount - old
-        if skb.lost:
-            sk.lost_out += skb.pcount + rest.pcount - old
-    else:
-        _collapse_and_count(sk, skb, mss)
-    transmit(sk, skb)
-    skb.retrans = True
-    skb.ever_retrans = True
-    sk.retrans_out += skb.pcount
-    sk.total_retrans += skb.pcount
-    sk.bytes_retrans += len(skb.data)
-    if not sk.retrans_stamp:
-        sk.retrans_stamp = max(sk.net.now, 1)
-    if sk.undo_retrans < 0:
-        sk.undo_retrans = 0
-    sk.undo_retrans += skb.pcount
-    return True
-
-
-def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int) -> None:
-    """`tcp_retrans_try_collapse`: small neighbours not sent again yet travel along."""
-    index = sk.rtx_queue.index(skb)
-    while skb.pcount == 1 and not skb.flags & (SYN | FIN) and index + 1 < len(sk.rtx_queue):
-        follower = sk.rtx_queue[index + 1]
-        if (
-            follower.sacked
-            or follower.flags & SYN
-            or follower.pcount > 1
-            or len(skb.data) + len(follower.data) > mss
-            or after(follower.end_seq, window_end(sk))
-            or skb.eor
-        ):
-            break
-        skb.data += follower.data
-        skb.end_seq = follower.end_seq
-        skb.flags |= follower.flags
-        skb.eor = follower.eor
-        skb.truesize += follower.truesize
-        del sk.rtx_queue[index + 1]
-        sk.packets_out -= follower.pcount
-        if follower.lost:
-            sk.lost_out -= follower.pcount
-        if follower.retrans:
-            sk.retrans_out -= follower.pcount
-    old = skb.pcount
-    delta = set_pcount(skb, mss) - old
-    sk.packets_out += delta
-    if skb.lost:
-        sk.lost_out += delta
-
-
-def _drop_acked_head(sk: TcpSock, skb: TxSkb) -> None:
-    """`tcp_trim_head`."""
-    gone = (sk.snd_una - skb.seq) & MASK
-    skb.data = skb.data[gone:]
-    skb.seq = sk.snd_una
-    skb.truesize -= gone
-    sk.wmem_queued -= gone
-
-
 def simple_retransmit(sk: TcpSock) -> None:
     """`tcp_simple_retransmit`: what is larger than the path now takes goes again, without slowing down."""
     mss = current_mss(sk)
@@ -562,7 +342,7 @@ def simple_retransmit(sk: TcpSock) -> None:
     if not sk.lost_out:
         return
     if not sk.sack_ok:
-        _limit_reno(sk, 0)
+        limit_reno(sk, 0)
     if sk.ca_state != CA_LOSS:
         sk.high_seq = sk.snd_nxt
         sk.ssthresh = current_ssthresh(sk)

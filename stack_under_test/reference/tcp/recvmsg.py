@@ -45,14 +45,13 @@ def _blocking(reader: _Reader) -> Generator[Wait, Wakeup, int]:
     while True:
         cleanup_rbuf(sk, reader.copied)
         assert sk.socket is not None
-        mark = _tail(sk)
         reason = yield Wait((sk.socket.wait,), until)
-        while reason is Wakeup.EVENT and not reader.should_stop() and _tail(sk) is mark:
-            reason = yield Wait((sk.socket.wait,), until)
+        if not reader.size:
+            return 0
         if disconnects != sk.disconnects:
             return reader.finish(EPIPE)
         if reason is Wakeup.SIGNAL and not sk.receive_queue and not reader.copied:
-            raise interrupted(sk.rcvtimeo)
+            raise interrupted(until)
         if reader.take():
             return reader.finish()
         if reason is Wakeup.TIMEOUT:
@@ -60,12 +59,7 @@ def _blocking(reader: _Reader) -> Generator[Wait, Wakeup, int]:
         if reason is Wakeup.SIGNAL:
             if reader.copied:
                 return reader.finish()
-            raise interrupted(sk.rcvtimeo)
-
-
-def _tail(sk: TcpSock) -> RcvSkb | None:
-    """What `sk_wait_data` watches: data merged into the tail buffer does not end the sleep."""
-    return sk.receive_queue[-1] if sk.receive_queue else None
+            raise interrupted(until)
 
 
 def _urgent(sk: TcpSock, message: Message, size: int) -> int:
@@ -96,7 +90,7 @@ class _Reader:
     def __init__(self, sk: TcpSock, message: Message, size: int) -> None:
         self.sk = sk
         self.message = message
-        self.left = size
+        self.left = self.size = size
         self.copied = 0
         self.peek = bool(message.flags & abi.MSG_PEEK)
         offset = max(sk.peek_off, 0) if self.peek else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..inet.header_options import echo
 from ..inet.output import unicast_reply
 from . import options
 from .output import header
@@ -36,4 +37,8 @@ def ack(net: Net, segment: Segment, seq: int, ack_seq: int, window: int, ts: tup
 def _send(net: Net, segment: Segment, seq: int, ack_seq: int, flags: int, window: int, opts: bytes, tos: int) -> None:
     ends = (segment.daddr, segment.saddr)
     octets = header((segment.dport, segment.sport), seq, ack_seq, flags, window & 0xFFFF, opts, ends=ends)
-    unicast_reply(net, segment.daddr, segment.saddr, octets, tos)
+    try:
+        answer = echo(segment.ip_options)
+    except ValueError:
+        return
+    unicast_reply(net, segment.daddr, segment.saddr, octets, tos, options=answer)

@@ -6,8 +6,9 @@ One timer stands for retransmission, loss probe, reordering and zero-window prob
 
 from __future__ import annotations
 
+from ..net import MSEC, SEC
 from .seq import MASK, after
-from .sock import MSEC, RTO_MAX, RTO_MIN, SEC, TcpSock
+from .sock import RTO_MAX, RTO_MIN, TcpSock
 
 RETRANS, LOSS_PROBE, REO_TIMEOUT, PROBE0 = "retrans", "loss_probe", "reo_timeout", "probe0"
 TIMEOUT_MIN = 8 * MSEC
@@ -30,8 +31,7 @@ def estimate(sk: TcpSock, sample_us: int) -> None:
         sk.mdev_us += m
         if sk.mdev_us > sk.mdev_max_us:
             sk.mdev_max_us = sk.mdev_us
-            if sk.mdev_max_us > sk.rttvar_us:
-                sk.rttvar_us = sk.mdev_max_us
+            sk.rttvar_us = max(sk.rttvar_us, sk.mdev_max_us)
         if after(sk.snd_una, sk.rtt_seq):
             if sk.mdev_max_us < sk.rttvar_us:
                 sk.rttvar_us -= (sk.rttvar_us - sk.mdev_max_us) >> 2

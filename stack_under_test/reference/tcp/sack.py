@@ -5,22 +5,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from . import recovery
+from . import loss
 from .seq import MASK, after, before
 from .sock import TcpSock
 from .xmit import fragment
 
 if TYPE_CHECKING:
     from .ack import AckInfo
-
-
-def highest(sk: TcpSock) -> int:
-    """`tcp_highest_sack_seq`: the start of the highest SACKed skb, or SND.UNA."""
-    top = sk.snd_una
-    for skb in sk.rtx_queue:
-        if skb.sacked:
-            top = skb.seq
-    return top
 
 
 def tag(sk: TcpSock, octets: bytes, info: AckInfo) -> None:
@@ -86,7 +77,7 @@ def _mark(sk: TcpSock, left: int, right: int, info: AckInfo) -> None:
             info.last_sack_us = skb.mstamp
             if not after(skb.end_seq, sk.high_seq):
                 info.orig_acked = True
-        recovery.rack_advance(sk, skb)
+        loss.rack_advance(sk, skb)
         index += 1
 
 

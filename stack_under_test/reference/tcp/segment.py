@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 
 from ...wire.checksum import pseudo_header, verifies
-from ..inet.truesize import link_truesize, sent_truesize, tailroom
+from ..inet.header_options import HeaderOptions
+from ..inet.truesize import link_truesize, tailroom
 from .seq import MASK
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
@@ -27,28 +28,30 @@ class Segment:
     """
 
     __slots__ = (
-        "ack", "daddr", "doff", "dport", "end_seq", "flags", "length", "looped", "options", "payload", "reserved", "saddr", "seq",
+        "ack", "daddr", "doff", "dport", "end_seq", "flags", "ip_options", "length", "looped", "options", "payload", "reserved",
+        "saddr", "seq",
         "sport", "tos", "ttl", "urgent", "window",
     )  # fmt: skip
 
+    sport: int
+    dport: int
     seq: int
     end_seq: int
     ack: int
     flags: int
+    reserved: int
+    window: int
+    urgent: int
+    doff: int
+    options: bytes
+    payload: bytes
+    saddr: bytes
+    daddr: bytes
+    tos: int
+    ttl: int
+    length: int
     looped: bool
-
-    @property
-    def syn(self) -> int:
-        return self.flags & SYN
-
-    @property
-    def fin(self) -> int:
-        return self.flags & FIN
-
-    @property
-    def rst(self) -> int:
-        return self.flags & RST
-
+    ip_options: HeaderOptions | None
 
 def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length: int) -> Segment | None:
     """The segment in an IP payload; None where `tcp_v4_rcv` drops it (too short, bad offset, bad checksum)."""
@@ -78,6 +81,7 @@ def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length:
     segment.ttl = ttl
     segment.length = length
     segment.looped = False
+    segment.ip_options = None
     return segment
 
 
@@ -92,7 +96,7 @@ class RcvSkb:
         self.flags = segment.flags
         self.data = segment.payload
         if segment.looped:
-            self.truesize = sent_truesize(segment.length)
+            self.truesize = SKB_SIZE + SMALL_HEAD + len(segment.payload)
             self.room = 0
         else:
             self.truesize = link_truesize(segment.length)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from errno import EAGAIN, EFAULT, EINVAL, ENOBUFS, EPIPE
+from errno import EAGAIN, EINVAL, EPIPE
 
 from ...contract import abi
 from ..errors import Fail, NotModelled
@@ -146,7 +146,7 @@ class _Sender:
             if skb is None or room <= 0 or skb.eor:
                 if not sk.memory_free():
                     return self._wait_for_space()
-                skb = TxSkb(sk.write_seq, ACK | PSH)
+                skb = TxSkb(sk.write_seq, ACK)
                 queue_skb(sk, skb)
                 room = self.goal
             self._append(skb, min(room, message.iter.count))
@@ -235,5 +235,3 @@ class _Sender:
             sk.write_space()
         raise Fail(errno, fail.rule)
 
-
-__all__ = ["EFAULT", "ENOBUFS", "sendmsg"]

@@ -78,6 +78,14 @@ class TcpSock(Sock):
 
     def cleanup_defaults(self) -> None:
         """What both a new socket and `tcp_disconnect` start from."""
+        self._sending_defaults()
+        self._receiving_defaults()
+        self._options_defaults()
+        self._acking_defaults()
+        self._timing_defaults()
+        self._recovery_defaults()
+
+    def _sending_defaults(self) -> None:
         self.write_queue: deque[TxSkb] = deque()
         self.rtx_queue: deque[TxSkb] = deque()
         self.wmem_queued = 0
@@ -91,6 +99,8 @@ class TcpSock(Sock):
         self.snd_wl1 = 0
         self.snd_wnd = 0
         self.max_window = 0
+
+    def _receiving_defaults(self) -> None:
         self.rcv_nxt = 0
         self.rcv_wup = 0
         self.rcv_wnd = 0
@@ -105,6 +115,8 @@ class TcpSock(Sock):
         self.rcv_rtt_seq = 0
         self.rcv_rtt_time: int | None = None
         self.rcv_rtt_last_tsecr = 0
+
+    def _options_defaults(self) -> None:
         self.snd_wscale = 0
         self.rcv_wscale = 0
         self.wscale_ok = False
@@ -124,6 +136,8 @@ class TcpSock(Sock):
         self.ack_timeout = 0
         self.pmtu = 0
         self.tcp_header_len = 20
+
+    def _acking_defaults(self) -> None:
         self.rcv_mss = TCP_MIN_MSS
         self.last_seg_size = 0
         self.ack_pending = 0
@@ -141,6 +155,8 @@ class TcpSock(Sock):
         self.dsack: tuple[int, int] | None = None
         self.urg_data = 0
         self.urg_seq = 0
+
+    def _timing_defaults(self) -> None:
         self.srtt_us = 0
         self.mdev_us = TIMEOUT_INIT // 1000
         self.mdev_max_us = 0
@@ -155,6 +171,8 @@ class TcpSock(Sock):
         self.retrans_stamp = 0
         self.total_retrans = 0
         self.total_rto = 0
+
+    def _recovery_defaults(self) -> None:
         self.packets_out = 0
         self.sacked_out = 0
         self.lost_out = 0
@@ -189,7 +207,7 @@ class TcpSock(Sock):
         self.tlp_retrans = False
         self.frto = False
         self.pending = ""
-        self.rack_mstamp = 0
+        self.rack_mstamp = -1
         self.rack_end_seq = 0
         self.rack_rtt_us = 0
         self.rack_advanced = False
@@ -271,7 +289,8 @@ class TcpSock(Sock):
         space = (value << 8) // self.scaling_ratio
         if space > self.rcvbuf:
             self.rcvbuf = space
-            self.window_clamp = value
+            if self.window_clamp:
+                self.window_clamp = max(self.window_clamp, value)
 
     def data_ready_again(self) -> None:
         """`tcp_data_ready` after the mark moved."""

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from errno import EBUSY, EFAULT, EINVAL, ENOENT, ENOPROTOOPT, EPERM
+from errno import EFAULT, EINVAL, ENOENT, ENOPROTOOPT, EPERM
 from types import MappingProxyType
 
 from ...contract import abi
 from ..errors import Fail, NotModelled
 from ..inet.sockglue import ip_setsockopt
 from ..inet.sockglue_get import ip_getsockopt
-from ..net import SEC
+from ..net import MSEC, SEC
 from ..sock import State
 from ..uaccess import UserMemory
 from . import info, window
 from .established import keepalive_time
+from .output import send_probe
 from .recvmsg import cleanup_rbuf
-from .sock import ACK_PUSHED, MSEC, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TIMEOUT_INIT, TcpSock
+from .sock import ACK_PUSHED, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TIMEOUT_INIT, TcpSock
 from .xmit import push_pending_frames
 
 MAX_KEEPIDLE = 32767
@@ -249,14 +250,16 @@ def _quickack(sk: TcpSock, number: int) -> None:
 
 
 def _repair(sk: TcpSock, number: int) -> None:
-    if sk.state is State.LISTEN or sk.state not in (State.CLOSE, State.ESTABLISHED):
+    if sk.state is State.LISTEN:
         raise Fail(EPERM, "tcp_can_repair_sock")
     if number not in (0, 1, -1):
         raise Fail(EINVAL, "do_tcp_setsockopt: TCP_REPAIR")
-    if number == -1:
-        sk.reuse = 0
-        return
-    raise NotModelled("TCP_REPAIR")
+    if number == 1:
+        raise NotModelled("TCP_REPAIR")
+    sk.reuse = 0
+    if number == 0 and sk.state is State.ESTABLISHED:
+        sk.snd_wl1 = (sk.rcv_nxt - 1) & 0xFFFF_FFFF
+        send_probe(sk, False)
 
 
 def _not_repairing(errno: int) -> Set:
@@ -433,5 +436,3 @@ STRUCTURES: Mapping[int, Structure] = MappingProxyType(
         abi.TCP_ZEROCOPY_RECEIVE: _get_not_modelled,
     }
 )
-
-__all__ = ["EBUSY", "getsockopt", "setsockopt"]

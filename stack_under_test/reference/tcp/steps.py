@@ -13,7 +13,7 @@ from types import MappingProxyType
 from ..sock import RCV_SHUTDOWN, SEND_SHUTDOWN, State
 from . import ack as acks
 from . import fastpath, options, receive, rtt, timewait, window
-from .established import established, finish_connect, init_transfer
+from .established import established, finish_connect
 from .options import Received
 from .output import (
     initialize_rcv_mss,
@@ -24,7 +24,7 @@ from .output import (
 )
 from .segment import ACK, FIN, RST, SYN, Segment
 from .seq import MASK, after, before, between
-from .sock import DELACK_MAX, TIMEWAIT_LEN, TcpSock
+from .sock import ACK_TIMER, DELACK_MAX, TIMEWAIT_LEN, TcpSock
 from .states import enter
 
 
@@ -399,7 +399,8 @@ def syn_sent_syn(sk: TcpSock, arrival: Arrival) -> bool:
     if sk.write_pending or sk.defer_accept or sk.in_pingpong():
         sk.schedule_ack()
         receive.enter_quickack_mode(sk)
-        sk.ack_pending |= 2
+        sk.ack_pending |= ACK_TIMER
+        sk.ack_timeout = sk.net.now + DELACK_MAX
         sk.arm("delack", DELACK_MAX)
         return False
     send_ack(sk)
@@ -441,5 +442,3 @@ STEPS: Mapping[State, tuple[Step, ...]] = MappingProxyType(
         State.LAST_ACK: _CLOSING,
     }
 )
-
-__all__ = ["STEPS", "init_transfer", "process", "reset"]

@@ -19,6 +19,11 @@ Key = tuple[bytes, int, bytes, int]
 Entry = Union["TcpSock", "Request", "TimeWait"]
 
 
+def arrived_on(daddr: bytes) -> int:
+    """`inet_iif`: what comes from this host itself counts as arriving on the device that owns the address."""
+    return LO.index if daddr[0] == 127 else TUN.index
+
+
 class TcpTables:
     def __init__(self) -> None:
         self.established: dict[Key, Entry] = {}
@@ -27,10 +32,10 @@ class TcpTables:
     def get(self, key: Key) -> Entry | None:
         return self.established.get(key)
 
-    def lookup(self, key: Key, looped: bool) -> Entry | None:
+    def lookup(self, key: Key) -> Entry | None:
         """`__inet_lookup_established`: a connection bound to a device hears only what came in over it."""
         entry = self.established.get(key)
-        if entry is not None and entry.bound_dev_if not in (0, LO.index if looped else TUN.index):
+        if entry is not None and entry.bound_dev_if not in (0, arrived_on(key[0])):
             return None
         return entry
 
@@ -52,11 +57,11 @@ class TcpTables:
         if sk in there:
             there.remove(sk)
 
-    def listener(self, daddr: bytes, port: int, from_loopback: bool = False) -> TcpSock | None:
+    def listener(self, daddr: bytes, port: int) -> TcpSock | None:
         """`__inet_lookup_listener`: a bound address beats the wildcard, a bound device adds to the score."""
         best = None
         best_score = 0
-        device = LO.index if from_loopback else TUN.index
+        device = arrived_on(daddr)
         for sk in self.listeners.get(port, ()):
             if sk.rcv_saddr not in (ANY, daddr) or sk.bound_dev_if not in (0, device):
                 continue

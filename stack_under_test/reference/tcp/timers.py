@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from errno import ETIMEDOUT
 
+from ..net import MSEC, SEC
 from ..sock import State
-from . import recovery, rtt, timewait
+from . import loss, recovery, retransmit, rtt, timewait
 from .established import keepalive_time
 from .output import current_mss, send_ack, send_active_reset
-from .recovery import fragment
-from .sock import (
-    ACK_TIMER,
-    ATO_MIN,
-    DELACK_MAX,
-    MSEC,
-    NAGLE_OFF,
-    RTO_MAX,
-    RTO_MIN,
-    SEC,
-    TIMEOUT_INIT,
-    TIMEWAIT_LEN,
-    TcpSock,
-)
-from .xmit import probe0_base, snd_wnd_test, write_wakeup, write_xmit
+from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, NAGLE_OFF, RTO_MAX, RTO_MIN, TIMEOUT_INIT, TIMEWAIT_LEN, TcpSock
+from .xmit import fragment, probe0_base, snd_wnd_test, write_wakeup, write_xmit
 
 
 def expired(sk: TcpSock, kind: str) -> None:
@@ -48,7 +36,7 @@ def _write_timer(sk: TcpSock) -> None:
         loss_probe(sk)
     elif pending == rtt.RETRANS:
         sk.pending = ""
-        retransmit(sk)
+        retransmit_timeout(sk)
     elif pending == rtt.PROBE0:
         sk.pending = ""
         probe(sk)
@@ -71,12 +59,12 @@ def delack(sk: TcpSock) -> None:
 def reorder_timeout(sk: TcpSock) -> None:
     """`tcp_rack_reo_timeout`."""
     prior = sk.packets_in_flight()
-    recovery.rack_detect_loss(sk)
+    loss.rack_detect_loss(sk)
     if prior != sk.packets_in_flight():
         if sk.ca_state != 3:
             recovery.enter_recovery(sk, False)
             recovery.reduce_cwnd(sk, 1, False)
-        recovery.retransmit_queue(sk)
+        retransmit.retransmit_queue(sk)
     if sk.pending != rtt.RETRANS:
         rtt.rearm_rto(sk)
 
@@ -99,7 +87,7 @@ def loss_probe(sk: TcpSock) -> None:
                 sk.rtx_queue.append(rest)
                 sk.packets_out += skb.pcount + rest.pcount - old
                 skb = rest
-            sent = sk.tlp_retrans = recovery.retransmit(sk, skb, 1)
+            sent = sk.tlp_retrans = retransmit.retransmit(sk, skb, 1)
         else:
             sk.pending = ""
             return
@@ -169,7 +157,7 @@ def _zero_window_timed_out(sk: TcpSock, elapsed: int) -> bool:
     return sk.net.now - sk.rcv_tstamp > timeout and elapsed > timeout
 
 
-def retransmit(sk: TcpSock) -> None:
+def retransmit_timeout(sk: TcpSock) -> None:
     """`tcp_retransmit_timer`."""
     if not sk.packets_out or not sk.rtx_queue:
         return
@@ -180,14 +168,14 @@ def retransmit(sk: TcpSock) -> None:
             write_error(sk)
             return
         recovery.enter_loss(sk)
-        recovery.retransmit(sk, head, 1)
+        retransmit.retransmit(sk, head, 1)
     else:
         if write_timeout(sk):
             return
         recovery.enter_loss(sk)
         sk.retransmits += 1
         sk.total_rto += 1
-        recovery.retransmit(sk, sk.rtx_queue[0], 1)
+        retransmit.retransmit(sk, sk.rtx_queue[0], 1)
     if sk.state is not State.SYN_SENT or sk.total_rto > sk.net.sysctl.tcp_syn_linear_timeouts:
         sk.backoff += 1
         sk.rto = min(sk.rto << 1, RTO_MAX)

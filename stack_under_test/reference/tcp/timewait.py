@@ -8,12 +8,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ..net import MSEC, SEC
 from ..sock import SHUTDOWN_MASK, State
 from . import options, window
 from .ack import ts_acceptable
 from .segment import ACK, FIN, RST, SYN, Segment
 from .seq import MASK, after, before
-from .sock import MSEC, SEC, TIMEWAIT_LEN, TcpSock
+from .sock import TIMEWAIT_LEN, TcpSock
 from .states import enter
 
 if TYPE_CHECKING:

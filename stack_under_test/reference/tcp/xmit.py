@@ -5,11 +5,14 @@ A write-queue skb is up to a burst of segments; `pcount` is how many.  A burst c
 
 from __future__ import annotations
 
+from ..net import MSEC
+from ..sock import State
 from . import congestion, rtt
-from .output import current_mss, transmit
+from .output import current_mss, send_probe, transmit
 from .segment import ACK, FIN, PSH, TxSkb
-from .seq import MASK, after
-from .sock import CA_RECOVERY, MSEC, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, State, TcpSock
+from .seq import MASK, after, before, between
+from .sock import CA_RECOVERY, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
+from .window import expand_sndbuf
 
 GSO_MAX_SIZE = 65536
 GSO_MAX_SEGS = 65535
@@ -125,6 +128,28 @@ def fragment(sk: TcpSock, skb: TxSkb, length: int, mss: int, queue_index: int = 
     return rest
 
 
+def grow_skb(sk: TcpSock, skb: TxSkb, amount: int) -> None:
+    """`tcp_grow_skb`: fill a burst up from the next skb in the queue."""
+    if amount <= 0 or len(sk.write_queue) < 2 or skb.eor:
+        return
+    follower = sk.write_queue[1]
+    moved = min(amount, len(follower.data))
+    if not moved:
+        return
+    skb.data += follower.data[:moved]
+    skb.truesize += moved
+    skb.end_seq = (skb.end_seq + moved) & MASK
+    follower.data = follower.data[moved:]
+    follower.truesize -= moved
+    follower.seq = (follower.seq + moved) & MASK
+    if not follower.data:
+        skb.end_seq = follower.end_seq
+        skb.flags |= follower.flags
+        skb.eor = follower.eor
+        sk.wmem_queued -= follower.truesize
+        del sk.write_queue[1]
+
+
 def should_defer(sk: TcpSock, skb: TxSkb, max_segs: int) -> tuple[bool, bool]:
     """`tcp_tso_should_defer`: (wait for more, because of the congestion window)."""
     if sk.ca_state >= CA_RECOVERY or sk.net.now - sk.wstamp_ns - MSEC > 0:
@@ -164,6 +189,7 @@ def write_xmit(sk: TcpSock, mss: int, nonagle: int, push_one: int = 0) -> bool:
                 break
             quota = 1
         quota = min(quota, max_segs)
+        grow_skb(sk, skb, quota * mss - len(skb.data))
         segs = set_pcount(skb, mss)
         if not snd_wnd_test(sk, skb, mss):
             break
@@ -174,19 +200,8 @@ def write_xmit(sk: TcpSock, mss: int, nonagle: int, push_one: int = 0) -> bool:
             defer, cwnd_limited = should_defer(sk, skb, max_segs)
             if defer:
                 break
-        limit = mss
-        if segs > 1 and not sk.urg_mode():
-            limit = split_point(sk, skb, mss, quota, nonagle)
-        if len(skb.data) > limit:
-            sk.write_queue.insert(1, fragment(sk, skb, limit, mss))
-        if skb.seq == skb.end_seq:
+        if not _send_head(sk, mss, segs, quota, nonagle):
             break
-        sk.mss_now = mss
-        transmit(sk, skb)
-        sk.wstamp_ns = sk.net.now
-        event_new_data_sent(sk, skb)
-        if len(skb.data) < skb.pcount * mss:
-            sk.snd_sml = skb.end_seq
         sent += skb.pcount
         if push_one:
             break
@@ -200,6 +215,25 @@ def write_xmit(sk: TcpSock, mss: int, nonagle: int, push_one: int = 0) -> bool:
             rtt.schedule_loss_probe(sk, False)
         return False
     return not sk.packets_out and bool(sk.write_queue)
+
+
+def _send_head(sk: TcpSock, mss: int, segs: int, quota: int, nonagle: int) -> bool:
+    """Cut the head to what may go and send it; False when there is nothing in it."""
+    skb = sk.write_queue[0]
+    limit = mss
+    if segs > 1 and not sk.urg_mode():
+        limit = split_point(sk, skb, mss, quota, nonagle)
+    if len(skb.data) > limit:
+        sk.write_queue.insert(1, fragment(sk, skb, limit, mss))
+    if skb.seq == skb.end_seq:
+        return False
+    sk.mss_now = mss
+    transmit(sk, skb)
+    sk.wstamp_ns = sk.net.now
+    event_new_data_sent(sk, skb)
+    if len(skb.data) < skb.pcount * mss:
+        sk.snd_sml = skb.end_seq
+    return True
 
 
 def event_new_data_sent(sk: TcpSock, skb: TxSkb) -> None:
@@ -222,8 +256,6 @@ def check_space(sk: TcpSock) -> None:
 
 def new_space(sk: TcpSock) -> None:
     """`tcp_new_space`."""
-    from .window import expand_sndbuf
-
     if not sk.userlocks & 1 and sk.packets_in_flight() < sk.cwnd:
         expand_sndbuf(sk)
     sk.write_space()
@@ -250,9 +282,6 @@ def send_fin(sk: TcpSock) -> None:
 
 def write_wakeup(sk: TcpSock) -> None:
     """`tcp_write_wakeup`: a zero-window probe with data when some fits, without otherwise."""
-    from .output import send_probe
-    from .seq import before, between
-
     if sk.state is State.CLOSE:
         return
     if sk.write_queue and before(sk.write_queue[0].seq, window_end(sk)):

@@ -1,0 +1,130 @@
+"""Finding loss: by time (RACK, RFC 8985), or by duplicate ACKs for a peer without SACK (RFC 6582).
+
+Marks only; what follows from a mark is `recovery.py`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import rtt
+from .segment import TxSkb
+from .seq import after
+from .sock import CA_RECOVERY, TcpSock
+from .xmit import fragment
+
+if TYPE_CHECKING:
+    from .ack import AckInfo
+
+
+def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
+    """`tcp_rack_advance`: the most recently sent packet that was delivered."""
+    sample = sk.now_us - skb.mstamp
+    if skb.ever_retrans and sk.rtt_min_us is not None and sample < sk.rtt_min_us:
+        return
+    if skb.mstamp > sk.rack_mstamp or (skb.mstamp == sk.rack_mstamp and after(skb.end_seq, sk.rack_end_seq)):
+        sk.rack_mstamp = skb.mstamp
+        sk.rack_end_seq = skb.end_seq
+    sk.rack_rtt_us = sample
+    sk.rack_advanced = True
+
+
+def rack_detect_loss(sk: TcpSock) -> int:
+    """`tcp_rack_detect_loss`: mark what was sent before something delivered long enough ago; us to wait for the rest."""
+    if sk.reord_seen or (sk.ca_state < CA_RECOVERY and sk.sacked_out < sk.reordering):
+        reo_wnd = min((sk.rtt_min_us or 0) >> 2, sk.srtt_us >> 3)
+    else:
+        reo_wnd = 0
+    wait = 0
+    for skb in sorted(sk.rtx_queue, key=lambda skb: skb.mstamp):
+        if skb.sacked or (skb.lost and not skb.retrans):
+            continue
+        sent_after = sk.rack_mstamp > skb.mstamp or (
+            sk.rack_mstamp == skb.mstamp and after(sk.rack_end_seq, skb.end_seq)
+        )
+        if not sent_after:
+            break
+        remaining = sk.rack_rtt_us + reo_wnd - (sk.now_us - skb.mstamp)
+        if remaining <= 0:
+            mark_lost(sk, skb)
+        else:
+            wait = max(wait, remaining)
+    return wait
+
+
+def mark_lost(sk: TcpSock, skb: TxSkb) -> None:
+    """`tcp_mark_skb_lost`."""
+    if skb.sacked:
+        return
+    if skb.lost:
+        if skb.retrans:
+            skb.retrans = False
+            sk.retrans_out -= skb.pcount
+        return
+    skb.lost = True
+    sk.lost_out += skb.pcount
+
+
+def identify_loss(sk: TcpSock, info: AckInfo) -> None:
+    """`tcp_identify_packet_loss`."""
+    if not sk.rtx_queue:
+        return
+    if not sk.sack_ok:
+        newreno_mark_lost(sk, info.una_advanced)
+        return
+    prior = sk.retrans_out
+    if sk.rack_advanced:
+        sk.rack_advanced = False
+        wait = rack_detect_loss(sk)
+        if wait:
+            rtt.arm_retransmit(sk, min(wait * 1000 + rtt.TIMEOUT_MIN, sk.rto), rtt.REO_TIMEOUT)
+            info.set_timer = False
+    if prior > sk.retrans_out:
+        info.lost_retrans = True
+
+
+def newreno_mark_lost(sk: TcpSock, advanced: bool) -> None:
+    """`tcp_newreno_mark_lost` (RFC 6582)."""
+    if (sk.ca_state < CA_RECOVERY and sk.sacked_out >= sk.reordering) or (sk.ca_state == CA_RECOVERY and advanced):
+        skb = sk.rtx_queue[0]
+        if skb.lost:
+            return
+        mss = sk.mss_cache
+        if skb.pcount > 1 and len(skb.data) > mss:
+            _split_sent(sk, skb, mss)
+        mark_lost(sk, skb)
+
+
+def _split_sent(sk: TcpSock, skb: TxSkb, mss: int) -> None:
+    old = skb.pcount
+    rest = fragment(sk, skb, mss, mss)
+    sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
+    sk.packets_out += skb.pcount + rest.pcount - old
+
+
+def add_reno_sack(sk: TcpSock, dupacks: int) -> None:
+    """`tcp_add_reno_sack`: without SACK, a duplicate ACK stands for one segment delivered."""
+    if not dupacks:
+        return
+    prior = sk.sacked_out
+    sk.sacked_out += dupacks
+    limit_reno(sk, 0)
+    if sk.sacked_out > prior:
+        sk.delivered += sk.sacked_out - prior
+
+
+def limit_reno(sk: TcpSock, addend: int) -> None:
+    """`tcp_check_reno_reordering`."""
+    holes = min(max(sk.lost_out, 1), sk.packets_out)
+    if sk.sacked_out + holes > sk.packets_out:
+        sk.sacked_out = sk.packets_out - holes
+        sk.reordering = min(sk.packets_out + addend, 300)
+        sk.reord_seen += 1
+
+
+def remove_reno_sacks(sk: TcpSock, acked: int) -> None:
+    """`tcp_remove_reno_sacks`."""
+    if acked > 0:
+        sk.delivered += max(acked - sk.sacked_out, 1)
+        sk.sacked_out = 0 if acked - 1 >= sk.sacked_out else sk.sacked_out - (acked - 1)
+    limit_reno(sk, acked)

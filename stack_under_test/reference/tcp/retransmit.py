@@ -1,0 +1,108 @@
+"""Sending again: what is marked lost, as far as the windows allow (`tcp_xmit_retransmit_queue`, `tcp_retransmit_skb`)."""
+
+from __future__ import annotations
+
+from . import congestion, rtt
+from .output import current_mss, transmit
+from .segment import FIN, SYN, TxSkb
+from .seq import MASK, after, before
+from .sock import TcpSock
+from .xmit import fragment, set_pcount, window_end
+
+
+def retransmit_queue(sk: TcpSock) -> None:
+    """`tcp_xmit_retransmit_queue`: what is marked lost goes again, as far as the window allows."""
+    if not sk.packets_out:
+        return
+    rearm = False
+    for skb in list(sk.rtx_queue):
+        if not skb.lost or skb.sacked or skb.retrans:
+            continue
+        room = sk.cwnd - sk.packets_in_flight()
+        if room <= 0:
+            break
+        if not retransmit(sk, skb, room):
+            break
+        if congestion.in_reduction(sk):
+            sk.prr_out += skb.pcount
+        if skb is sk.rtx_queue[0] and sk.pending != rtt.REO_TIMEOUT:
+            rearm = True
+    if rearm:
+        rtt.arm_retransmit(sk, sk.rto)
+
+
+def retransmit(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
+    """`tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it."""
+    if before(skb.seq, sk.snd_una):
+        _drop_acked_head(sk, skb)
+    mss = current_mss(sk)
+    end = window_end(sk)
+    avail = (end - skb.seq) & MASK if before(skb.seq, end) else 0
+    if not avail:
+        if skb.seq != sk.snd_una:
+            return False
+        avail = mss
+    length = mss * segments
+    if length > avail:
+        length = max(avail - avail % mss, 0) or avail
+    if len(skb.data) > length:
+        old = skb.pcount
+        rest = fragment(sk, skb, length, mss)
+        sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
+        sk.packets_out += skb.pcount + rest.pcount - old
+        if skb.lost:
+            sk.lost_out += skb.pcount + rest.pcount - old
+    else:
+        _collapse_and_count(sk, skb, mss)
+    transmit(sk, skb)
+    skb.retrans = True
+    skb.ever_retrans = True
+    sk.retrans_out += skb.pcount
+    sk.total_retrans += skb.pcount
+    sk.bytes_retrans += len(skb.data)
+    if not sk.retrans_stamp:
+        sk.retrans_stamp = max(sk.net.now, 1)
+    sk.undo_retrans = max(sk.undo_retrans, 0)
+    sk.undo_retrans += skb.pcount
+    return True
+
+
+def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int) -> None:
+    """`tcp_retrans_try_collapse`: small neighbours not sent again yet travel along."""
+    index = sk.rtx_queue.index(skb)
+    while skb.pcount == 1 and not skb.flags & (SYN | FIN) and index + 1 < len(sk.rtx_queue):
+        follower = sk.rtx_queue[index + 1]
+        if (
+            follower.sacked
+            or follower.flags & SYN
+            or follower.pcount > 1
+            or len(skb.data) + len(follower.data) > mss
+            or after(follower.end_seq, window_end(sk))
+            or skb.eor
+        ):
+            break
+        skb.data += follower.data
+        skb.end_seq = follower.end_seq
+        skb.flags |= follower.flags
+        skb.eor = follower.eor
+        skb.truesize += follower.truesize
+        del sk.rtx_queue[index + 1]
+        sk.packets_out -= follower.pcount
+        if follower.lost:
+            sk.lost_out -= follower.pcount
+        if follower.retrans:
+            sk.retrans_out -= follower.pcount
+    old = skb.pcount
+    delta = set_pcount(skb, mss) - old
+    sk.packets_out += delta
+    if skb.lost:
+        sk.lost_out += delta
+
+
+def _drop_acked_head(sk: TcpSock, skb: TxSkb) -> None:
+    """`tcp_trim_head`."""
+    gone = (sk.snd_una - skb.seq) & MASK
+    skb.data = skb.data[gone:]
+    skb.seq = sk.snd_una
+    skb.truesize -= gone
+    sk.wmem_queued -= gone
