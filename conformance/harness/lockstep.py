@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from stack_under_test.contract.program import Program
-from stack_under_test.contract.target import Target, Traits
+from stack_under_test.contract.target import Adopts, Target, Traits
 from stack_under_test.contract.trace import Trace
 
 from .compare import DEFAULT, NotModelled, Policy, compare
@@ -110,6 +110,11 @@ class Pair:
     confirm: int = 2
     overlap: bool = True
     tally: Counter[str] = field(default_factory=Counter, compare=False)
+
+    def __post_init__(self) -> None:
+        for one, other in ((self.left, self.right), (self.right, self.left)):
+            if isinstance(one, Adopts):
+                one.adopt(other.traits.facts)
 
     def run(self, program: Program) -> Result:
         """Run and compare. Raises what a target raises when it cannot run at all (`Unavailable`)."""

@@ -181,6 +181,9 @@ class Decoder:
                 data = struct.pack(
                     f"<{len(data) // 4}i", *[self._fd(number) for number in _ints(data)[: len(data) // 4]]
                 )
+            elif (level, kind) == (abi.SOL_IP, abi.IP_ORIGDSTADDR) and len(data) == 16:
+                port = self.port("udp", int.from_bytes(data[2:4], "big"))
+                data = data[:2] + str(port).encode() + data[4:]
             messages.append((level, kind, data))
             at += (length + 7) & ~7
         return (*messages, octets[at:]) if at < len(octets) else tuple(messages)

@@ -53,6 +53,13 @@ class Stepwise(Protocol):
     def step(self, step: Step) -> StepTrace: ...
 
 
+@runtime_checkable
+class Adopts(Protocol):
+    """Stacks that can take over facts of the machine they are compared with (`world.HOST_OWNED`)."""
+
+    def adopt(self, facts: tuple[tuple[str, str], ...]) -> None: ...
+
+
 def run_steps(target: Stepwise, program: Program, name: str = "") -> Trace:
     """Run a whole program through the stepwise form; stops after a step at which nothing more can be known."""
     target.begin(program.world)

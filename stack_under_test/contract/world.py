@@ -47,6 +47,11 @@ PINNED: Mapping[str, str] = MappingProxyType(
 only by its administrator; the target records what it found."""
 
 
+HOST_OWNED = ("net.core.rmem_default", "net.core.rmem_max", "net.core.wmem_default", "net.core.wmem_max", "net.core.optmem_max")
+"""Sysctls that a namespace cannot change: a real kernel says in its traits' facts what they are, and a stack that can be
+told adopts them (`target.Adopts`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """`link` is ``tun`` (IP packets) or ``tap`` (Ethernet frames); `sysctls` override PINNED, in order."""

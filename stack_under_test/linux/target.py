@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
+from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from stack_under_test.contract import abi
 from stack_under_test.contract.program import Program
 from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Trace
-from stack_under_test.contract.world import World
+from stack_under_test.contract.world import HOST_OWNED, World
 from stack_under_test.linux.availability import available
 from stack_under_test.linux.connection import NAME, Connection
 from stack_under_test.worker.reader import Metadata
@@ -35,6 +36,16 @@ _MESSAGE = 1 << 16
 _BATCH = 16
 _LIMIT_NS = 10_000_000_000
 _ROOT = Path(__file__).resolve().parents[2]
+
+
+def _host_owned() -> list[tuple[str, str]]:
+    """What the host's administrator set and a namespace inherits, name and value."""
+    found = []
+    for name in HOST_OWNED:
+        path = Path("/proc/sys", *name.split("."))
+        if path.exists():
+            found.append((name, path.read_text().strip()))
+    return found
 
 
 class LinuxTarget:
@@ -62,7 +73,7 @@ class LinuxTarget:
             virtual_time=False,
             families=_FAMILIES,
             links=frozenset({"tun", "tap"}),
-            facts=tuple((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),
+            facts=(*_host_owned(), *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused)),
         )
 
     @property
@@ -84,22 +95,21 @@ class LinuxTarget:
         """The traces of `programs`, in their order.  They are sent in batches, so that two processes change places
         once for many programs."""
         waiting = iter(programs)
-        batches = 0
+        count = 0
         traces: dict[int, list[Trace]] = {}
-        idle = list(self._connections)
-        running: dict[Connection, int] = {}
+        numbers: dict[Connection, deque[int]] = {connection: deque() for connection in self._connections}
         while True:
-            while idle and (batch := list(islice(waiting, _BATCH))):
-                connection = idle.pop()
-                connection.submit(batch)
-                running[connection] = batches
-                batches += 1
+            for connection in self._connections:
+                while not connection.full and (batch := list(islice(waiting, _BATCH))):
+                    connection.submit(batch)
+                    numbers[connection].append(count)
+                    count += 1
+            running = [connection for connection in self._connections if not connection.idle]
             if not running:
-                return [trace for number in range(batches) for trace in traces[number]]
-            ready = select.select(list(running), [], [])[0] if len(running) > 1 else list(running)
+                return [trace for number in range(count) for trace in traces[number]]
+            ready = select.select(running, [], [])[0] if len(running) > 1 else running
             for connection in ready:
-                traces[running.pop(connection)] = connection.collect()
-                idle.append(connection)
+                traces[numbers[connection].popleft()] = connection.collect()
 
     def close(self) -> None:
         """End the workers and the nursery; their namespaces go with them."""
@@ -108,9 +118,7 @@ class LinuxTarget:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 

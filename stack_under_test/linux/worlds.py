@@ -79,9 +79,7 @@ def _configure(tap: bool) -> None:
             route.route("add", dst="default", oif=index, family=family, scope=_SCOPE_LINK)
         if tap:
             for address in (PEER_IP, PEER_IP6):
-                route.neigh(
-                    "add", dst=str(ip_address(address)), lladdr=PEER_MAC.hex(":"), ifindex=index, state=_NUD_PERMANENT
-                )
+                route.neigh("add", dst=str(ip_address(address)), lladdr=PEER_MAC.hex(":"), ifindex=index, state=_NUD_PERMANENT)
 
 
 def _without_queue(route: Any, index: int) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from errno import EINVAL
 from types import MappingProxyType
 
@@ -38,7 +39,7 @@ from ..contract.trace import (
     Unsupported,
 )
 from ..contract.values import Arg, PollFds, PortOf, Ref
-from ..contract.world import World
+from ..contract.world import HOST_OWNED, World
 from .errors import Fail, NotModelled
 from .file import SocketFile
 from .kernel import BLOCKED, Ended, Kernel
@@ -62,7 +63,12 @@ class ReferenceTarget:
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
+        self._host: tuple[tuple[str, str], ...] = ()
         self._run: _Run | None = None
+
+    def adopt(self, facts: tuple[tuple[str, str], ...]) -> None:
+        """Take over what the other side's host decides (`HOST_OWNED`)."""
+        self._host = tuple((name, value) for name, value in facts if name in HOST_OWNED)
 
     @property
     def traits(self) -> Traits:
@@ -72,7 +78,7 @@ class ReferenceTarget:
         return run_steps(self, program, "reference")
 
     def begin(self, world: World) -> None:
-        self._run = _Run(world, self._seed)
+        self._run = _Run(replace(world, sysctls=(*self._host, *world.sysctls)), self._seed)
 
     def step(self, step: Step) -> StepTrace:
         assert self._run is not None, "begin() comes first"

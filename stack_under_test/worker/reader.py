@@ -11,7 +11,7 @@ from stack_under_test.contract.program import Program
 from stack_under_test.contract.trace import StepTrace, Trace
 from stack_under_test.contract.world import World
 from stack_under_test.worker.codec import pack_programs, unpack_step
-from stack_under_test.worker.serve import END, RECORDS_AT
+from stack_under_test.worker.serve import END, first_entry
 
 _LENGTH = struct.Struct("<I")
 
@@ -54,9 +54,9 @@ def request(programs: Sequence[Program]) -> bytes:
     return _LENGTH.pack(len(octets)) + octets
 
 
-def read_memory(memory: mmap, reading: Reading) -> None:
-    """Take the entries that lie in shared memory."""
-    at = RECORDS_AT
+def read_memory(memory: mmap, half: int, reading: Reading) -> None:
+    """Take the entries that lie in a half of the shared memory."""
+    at = first_entry(half)
     while word := _LENGTH.unpack_from(memory, at)[0]:
         end = at + 4 + (word & ~END)
         reading.entry(word, memory[at + 4 : end])

@@ -36,12 +36,15 @@ _LENGTH = struct.Struct("<I")
 END = 0x8000_0000
 """Set in the length of the entry that ends a program."""
 RECORDS_SIZE = 64 << 20
-RECORDS_AT = 8
-"""The first entry in shared memory; a length of 0 comes after the last.  The 32-bit word at 0 is 1 while a program
-runs."""
+HALVES = 2
+"""Batches take turns in the halves of the shared memory, so that the parent can read one while the other is filled."""
+_HALF = RECORDS_SIZE // HALVES
+_HEAD = 8
+"""Octets before the first entry of a half.  The 32-bit word at 0 is 1 while a program runs."""
 _KEEP_PAGES = 1 << 20
 _RESERVE = 1 << 16
 """Octets kept free for the entry that ends a program."""
+_ZERO = bytes(4)
 _SITES = 8
 _FD_MAKERS = frozenset({name for name, sys in SYSCALLS.items() if sys.result == "fd"} | {"fcntl"})
 
@@ -65,21 +68,18 @@ class Records(Protocol):
 
 
 class SharedRecords:
-    """Entries in memory that the parent maps too."""
+    """Entries in memory that the parent maps too; a length of 0 comes after the last."""
 
     def __init__(self, memory: int, control: int) -> None:
         self._map = mmap.mmap(memory, RECORDS_SIZE)
         self._control = control
-        self._at = RECORDS_AT
-        self._large = False
+        self._half = 0
+        self._at = first_entry(0)
 
     def room(self) -> bool:
-        return self._at < RECORDS_SIZE // 2
+        return self._at < self._half * _HALF + _HALF // 2
 
     def begin(self) -> None:
-        if self._large:
-            self._map.madvise(mmap.MADV_REMOVE)
-            self._large = False
         _LENGTH.pack_into(self._map, self._at, 0)
         _LENGTH.pack_into(self._map, 0, 1)
 
@@ -91,19 +91,29 @@ class SharedRecords:
         _LENGTH.pack_into(self._map, 0, 0)
 
     def answer(self, programs: int) -> None:
-        self._large, self._at = self._at > _KEEP_PAGES, RECORDS_AT
         write_all(self._control, _LENGTH.pack(programs))
+        self._half = (self._half + 1) % HALVES
+        self._at = first_entry(self._half)
+        # The parent has read this half before it sent what is coming now.
+        if self._map[self._half * _HALF + _KEEP_PAGES]:
+            self._map.madvise(mmap.MADV_REMOVE, self._half * _HALF, _HALF)
+        _LENGTH.pack_into(self._map, self._at, 0)
 
     def _entry(self, octets: bytes, mark: int) -> bool:
-        at = self._at
-        end = at + 4 + len(octets)
-        if end + (0 if mark else _RESERVE) > RECORDS_SIZE:
+        at, size = self._at, len(octets)
+        end = at + 4 + size
+        if end + (0 if mark else _RESERVE) > (self._half + 1) * _HALF:
             return False
-        self._map[at + 4 : end] = octets
-        _LENGTH.pack_into(self._map, end, 0)
-        _LENGTH.pack_into(self._map, at, len(octets) | mark)
+        # The length goes last: until then the entry is not there.
+        self._map[at + 4 : end + 4] = octets + _ZERO
+        _LENGTH.pack_into(self._map, at, size | mark)
         self._at = end
         return True
+
+
+def first_entry(half: int) -> int:
+    """Where the entries of a half begin."""
+    return half * _HALF + _HEAD
 
 
 class StreamedRecords:

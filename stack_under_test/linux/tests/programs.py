@@ -29,9 +29,7 @@ def segment(flags: int, seq: int = 0, ack: int | None = None, payload: bytes = b
     """A segment of the peer's; `seq` and `ack` count from the initial numbers."""
     options = (TcpOption("mss", (1460,)),) if flags & SYN else ()
     acknowledged = 0 if ack is None else Rel("iss", ack)
-    return Inject(
-        Frame(TcpSegment(PEER_PORT, port, flags, Rel("peer", seq), acknowledged, options=options, payload=payload))
-    )
+    return Inject(Frame(TcpSegment(PEER_PORT, port, flags, Rel("peer", seq), acknowledged, options=options, payload=payload)))
 
 
 def datagram(payload: bytes, port: int = PORT) -> Inject:
@@ -81,9 +79,7 @@ def flags_of(frame: bytes) -> int:
 
 def completions(step: StepTrace) -> list[tuple[int, int, int]]:
     """(step, value, errno) of the calls that came back in this step."""
-    return [
-        (event.step, event.outcome.value, event.outcome.errno) for event in step.events if isinstance(event, Completion)
-    ]
+    return [(event.step, event.outcome.value, event.outcome.errno) for event in step.events if isinstance(event, Completion)]
 
 
 def out(step: StepTrace, path: str) -> bytes:

@@ -287,9 +287,7 @@ def test_sigpipe_in_a_task_that_waited(linux: LinuxTarget) -> None:
 
 def test_urgent_data_signals_the_owner(linux: LinuxTarget) -> None:
     """The worker is process 1 of its own PID namespace; no other process can be named."""
-    urgent = Inject(
-        Frame(TcpSegment(1234, 8080, PSH | ACK | 32, Rel("peer", 1), Rel("iss", 1), payload=b"u", urgent=1))
-    )
+    urgent = Inject(Frame(TcpSegment(1234, 8080, PSH | ACK | 32, Rel("peer", 1), Rel("iss", 1), payload=b"u", urgent=1)))
     trace = linux.run(
         program(
             *established(),

@@ -150,9 +150,7 @@ def test_standard_descriptors(linux: LinuxTarget) -> None:
     """0 to 2 are /dev/null, may be closed and overwritten, and are there again for the next program."""
     first = program(call("close", 0), STREAM, call("dup2", Ref(1), 1), call("fcntl", 2, abi.F_SETFL, abi.O_NONBLOCK))
     assert results(linux.run(first)) == [(0, ""), (0, ""), (1, ""), (0, "")]
-    second = program(
-        STREAM, call("write", 1, Octets(b"x"), 1), call("fcntl", 2, abi.F_GETFL, 0), call("read", 0, Buffer(1), 1)
-    )
+    second = program(STREAM, call("write", 1, Octets(b"x"), 1), call("fcntl", 2, abi.F_GETFL, 0), call("read", 0, Buffer(1), 1))
     assert results(linux.run(second)) == [(3, ""), (1, ""), (abi.O_RDWR | abi.O_LARGEFILE, ""), (0, "")]
 
 

@@ -45,11 +45,7 @@ TAP = World(link="tap")
 
 _FRAGMENT = Inject(Frame(UdpDatagram(1234, 8080, b"half"), Ip(more_fragments=True, dont_fragment=False, ident=7)))
 _TOO_BIG = Inject(
-    Frame(
-        IcmpMessage(
-            3, 4, struct.pack("!HH", 0, 600), Frame(UdpDatagram(8080, 53, b"x" * 8), Ip(src=STACK_IP, dst=PEER_IP))
-        )
-    )
+    Frame(IcmpMessage(3, 4, struct.pack("!HH", 0, 600), Frame(UdpDatagram(8080, 53, b"x" * 8), Ip(src=STACK_IP, dst=PEER_IP))))
 )
 
 LEAVERS: dict[str, tuple[Step, ...]] = {
@@ -137,9 +133,7 @@ def test_nothing_is_left(linux: LinuxTarget) -> None:
         linux.run(Program(steps))
         trace = linux.run(probe)
         assert results(trace)[:3] == [(3, ""), (0, ""), (0, "")], name
-        assert [[flags_of(frame) for frame in frames(step)] for step in trace.steps[3:]] == [[], [RST], [SYN | ACK]], (
-            name
-        )
+        assert [[flags_of(frame) for frame in frames(step)] for step in trace.steps[3:]] == [[], [RST], [SYN | ACK]], name
 
 
 def test_worlds_are_silent(linux: LinuxTarget) -> None:
@@ -252,7 +246,5 @@ def test_unknown_link(linux: LinuxTarget) -> None:
 def test_orphaned_resources(linux: LinuxTarget) -> None:
     """Unread data and a full accept queue at the end."""
     for _ in range(3):
-        trace = linux.run(
-            program(*established(), segment(PSH | ACK, 1, 1, b"x" * 1000), call("accept", Ref(0), NULL, NULL))
-        )
+        trace = linux.run(program(*established(), segment(PSH | ACK, 1, 1, b"x" * 1000), call("accept", Ref(0), NULL, NULL)))
         assert result(trace.steps[7]) == (-1, "EAGAIN")

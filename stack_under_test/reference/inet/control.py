@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ...contract import abi
 from ..errors import Fail, NotModelled
 from .header_options import HeaderOptions, Malformed, compile_user, echo, undo
-from .routing import ANY
 from .sockaddr import sockaddr_in
 
 if TYPE_CHECKING:
@@ -25,11 +24,14 @@ SCM_RIGHTS, SCM_CREDENTIALS = 1, 2
 SCM_TIMESTAMPING_OLD, SCM_TIMESTAMPING_NEW, SCM_TXTIME, SCM_TS_OPT_ID, SCM_DEVMEM_DMABUF = 37, 65, 61, 81, 79
 
 
-def received(sk: Sock, message: Message, packet: Packet, pktinfo: bytes | None = None) -> None:
-    """`ip_cmsg_recv_offset`: `pktinfo` is what was noted when the datagram was queued."""
+def received(sk: Sock, message: Message, packet: Packet, pktinfo: bytes, ports: bytes) -> None:
+    """`ip_cmsg_recv_offset`: `pktinfo` is what was noted when `packet` was queued.
+
+    `ports` is what the transport header is taken to begin with; in the error queue that is the quoted payload.
+    """
     flags, out = sk.cmsg_flags, message.control_out
     if flags & PKTINFO:
-        out.append((abi.SOL_IP, abi.IP_PKTINFO, pktinfo if pktinfo is not None else _error_pktinfo(packet)))
+        out.append((abi.SOL_IP, abi.IP_PKTINFO, pktinfo))
     if flags & TTL:
         out.append((abi.SOL_IP, abi.IP_TTL, struct.pack("<i", packet.ttl)))
     if flags & TOS:
@@ -39,18 +41,13 @@ def received(sk: Sock, message: Message, packet: Packet, pktinfo: bytes | None =
             out.append((abi.SOL_IP, abi.IP_RECVOPTS, bytes(packet.options.data)))
         if flags & RETOPTS:
             _return_options(message, packet.options)
-    if flags & ORIGDSTADDR:
-        port = int.from_bytes(packet.octets[packet.offset + 2 : packet.offset + 4], "big")
+    if flags & ORIGDSTADDR and len(ports) >= 4:
+        port = int.from_bytes(ports[2:4], "big")
         out.append((abi.SOL_IP, abi.IP_ORIGDSTADDR, sockaddr_in(packet.destination, port)))
     if flags & CHECKSUM:
         raise NotModelled("IP_CHECKSUM: the sum of the octets received")
     if flags & RECVFRAGSIZE and packet.fragment_size:
         out.append((abi.SOL_IP, abi.IP_RECVFRAGSIZE, struct.pack("<i", packet.fragment_size)))
-
-
-def _error_pktinfo(packet: Packet) -> bytes:
-    """What an ICMP error in the error queue says: nobody computed the address, and the device is lo's when it looped."""
-    return struct.pack("<i4s4s", 1 if packet.looped else packet.device.index, ANY, packet.destination)
 
 
 def _return_options(message: Message, options: HeaderOptions) -> None:

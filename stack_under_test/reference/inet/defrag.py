@@ -191,11 +191,12 @@ def _reassembled(queue: Queue, first: Packet) -> Packet | None:
 
 def _cost(queue: Queue, first_length: int) -> int:
     """`inet_frag_reasm_finish`: fragments that fit behind the first are copied there, until one does not."""
-    total, room = 0, tailroom(first_length)
-    for index, (part, cost) in enumerate((part, cost) for run in queue.runs for part, cost in zip(run.parts, run.costs, strict=True)):
-        if index and len(part) <= room:
+    pieces = [piece for run in queue.runs for piece in zip(run.parts, run.costs, strict=True)]
+    total, room = pieces[0][1], tailroom(first_length)
+    for part, cost in pieces[1:]:
+        if len(part) <= room:
             room -= len(part)
-            continue
-        room = room if index == 0 else -1
-        total += cost
+        else:
+            total += cost
+            room = -1
     return total

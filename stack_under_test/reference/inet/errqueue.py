@@ -12,8 +12,10 @@ from errno import EAGAIN, EFAULT
 from typing import TYPE_CHECKING
 
 from ...contract import abi
+from ...wire.checksum import verifies
 from ..errors import Fail
 from .control import received
+from .routing import ANY, LO
 from .sockaddr import sockaddr_in
 from .truesize import head_truesize
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 ORIGIN_LOCAL, ORIGIN_ICMP = 1, 2
 _LOCAL_TRUESIZE = head_truesize(20)
+_MIN_ORIGINAL = 128
+_DAMAGED = 1 << 16
+"""SO_EE_RFC4884_FLAG_INVALID, where it stands in `ee_data`."""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,7 @@ class ErrorEntry:
     payload: bytes
     truesize: int
     packet: Packet | None = None
+    data: int = 0
 
 
 def icmp_error(sk: Sock, error: IcmpError, errno: int, port: int, payload_at: int) -> None:
@@ -52,7 +58,34 @@ def icmp_error(sk: Sock, error: IcmpError, errno: int, port: int, payload_at: in
     entry = ErrorEntry(
         errno, ORIGIN_ICMP, error.type, error.code, error.info, quoted[16:20], port, payload, size, error.packet
     )
+    if sk.recverr_rfc4884:
+        entry.data = _extensions(error, payload_at, payload)
     _queue(sk, entry)
+
+
+def _extensions(error: IcmpError, payload_at: int, payload: bytes) -> int:
+    """`ip_icmp_error_rfc4884`: where in the payload ICMP extensions begin, and whether they are damaged."""
+    if error.type not in (3, 11, 12) or error.original < max(_MIN_ORIGINAL, payload_at):
+        return 0
+    at = error.original - payload_at
+    if at + 4 > len(payload):
+        return 0
+    return at | (0 if _extensions_fit(payload[at:]) else _DAMAGED)
+
+
+def _extensions_fit(octets: bytes) -> bool:
+    """`ip_icmp_error_rfc4884_validate`: RFC 4884, section 7."""
+    if octets[0] >> 4 != 2:
+        return True
+    if octets[2:4] != b"\0\0" and not verifies(octets):
+        return False
+    at = 4
+    while at < len(octets):
+        size = int.from_bytes(octets[at : at + 2], "big")
+        if at + 4 > len(octets) or size < 4:
+            return False
+        at += size
+    return at <= len(octets)
 
 
 def local_error(sk: Sock, errno: int, address: bytes, port: int, info: int) -> None:
@@ -97,12 +130,15 @@ def receive_error(sk: Sock, message: Message, size: int) -> int:
     copy_datagram(message, entry.payload[:copied])
     if message.wants_name:
         message.name = sockaddr_in(entry.address, entry.port)
-    extended = struct.pack("<IBBBBII", entry.errno, entry.origin, entry.type, entry.code, 0, entry.info, 0)
+    extended = struct.pack("<IBBBBII", entry.errno, entry.origin, entry.type, entry.code, 0, entry.info, entry.data)
     offender = bytes(16)
     if entry.packet is not None:
         offender = sockaddr_in(entry.packet.source, 0)
         if sk.cmsg_flags:
-            received(sk, message, entry.packet)
+            # Nobody computed an address of ours, and what looped came in over lo.
+            index = LO.index if entry.packet.looped else entry.packet.device.index
+            pktinfo = struct.pack("<i4s4s", index, ANY, entry.packet.destination)
+            received(sk, message, entry.packet, pktinfo, entry.payload)
     message.control_out.append((abi.SOL_IP, abi.IP_RECVERR, extended + offender))
     message.flags_out |= abi.MSG_ERRQUEUE
     return copied

@@ -76,7 +76,8 @@ def receive(net: Net, packet: Packet) -> None:
         return
     if packet.kind is not Kind.LOCAL:
         # RFC 1122, 3.2.2.6 and 3.2.2.8: a question to many may be ignored, and nothing else may be asked of many.
-        if net.sysctl.icmp_echo_ignore_broadcasts or kind not in (wire.ECHO_REQUEST, wire.TIMESTAMP_REQUEST):
+        asks = kind in (wire.ECHO_REQUEST, wire.TIMESTAMP_REQUEST)
+        if not asks or net.sysctl.icmp_echo_ignore_broadcasts:
             return
     handler = _HANDLERS.get(kind)
     if handler is not None:
@@ -146,7 +147,7 @@ def _deliver(net: Net, packet: Packet, message: bytes, info: int) -> None:
         return
     transport = net.protocols.get(quoted[9])
     if transport is not None and transport.error is not None:
-        transport.error(net, IcmpError(message[0], message[1], info, quoted, packet))
+        transport.error(net, IcmpError(message[0], message[1], info, quoted, packet, message[5] * 4))
 
 
 _HANDLERS = {

@@ -38,7 +38,9 @@ class TooLong(Fail):
         self.mtu = mtu
 
 
-def header(first: int, tos: int, total: int, ident: int, flags: int, ttl: int, protocol: int, ends: bytes, data: bytes) -> bytes:
+def header(
+    first: int, tos: int, total: int, ident: int, flags: int, ttl: int, protocol: int, ends: bytes, data: bytes
+) -> bytes:
     """The header with its checksum (RFC 791, section 3.1); `ends` are source and destination, `data` the options."""
     total_sum = (first << 8) + tos + total + ident + flags + (ttl << 8) + protocol
     total_sum += int.from_bytes(ends + data, "big")

@@ -32,6 +32,7 @@ class IcmpError(NamedTuple):
 
     The quotation holds a whole IP header and at least eight octets behind it.  `info` is the next-hop MTU of
     "fragmentation needed", the pointer of a parameter problem, the gateway of a redirect.  `packet` is the error itself.
+    `original` is how much of the quotation is the original datagram, where extensions follow it (RFC 4884; 0: unsaid).
     """
 
     type: int
@@ -39,6 +40,7 @@ class IcmpError(NamedTuple):
     info: int
     quoted: bytes
     packet: Packet
+    original: int = 0
 
     @property
     def transport(self) -> int:

@@ -241,7 +241,7 @@ def _make(destination: bytes, source: bytes, out: Device, kind: Kind, oif: int) 
 def route_connect(net: Net, sk: Sock, destination: bytes, source: bytes, oif: int) -> Route:
     """`ip_route_connect`: an unset end is found by a first lookup, and the pair is looked up as such."""
     scope = Scope.LINK if sk.dontroute else Scope.UNIVERSE
-    if destination == ANY or source == ANY:
+    if ANY in (destination, source):
         first = route_output(net, destination, source, oif, scope, sk.transparent)
         destination, source = first.destination, first.source
     return route_output(net, destination, source, oif, scope, sk.transparent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...contract import abi
-from . import icmp, udp_receive
+from . import icmp, udp_lite, udp_receive
 from .af_inet import InetDgram
 from .defrag import Fragments
 from .ports import PortTable
@@ -30,6 +30,6 @@ def setup(net: Net) -> None:
     net.protocols[abi.IPPROTO_ICMP] = Transport(icmp.receive)
     net.protocols[abi.IPPROTO_IGMP] = Transport(icmp.ignore)
     net.protocols[IPPROTO_PIM] = Transport(icmp.ignore)
-    net.protocols[abi.IPPROTO_UDPLITE] = Transport(icmp.ignore)
+    net.protocols[abi.IPPROTO_UDPLITE] = Transport(udp_lite.receive)
     row = Protosw(abi.SOCK_DGRAM, abi.IPPROTO_UDP, UdpProto(), InetDgram(), UdpSock)
     register(net, row, Transport(udp_receive.receive, udp_receive.receive_icmp))

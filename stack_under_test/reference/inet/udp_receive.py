@@ -279,7 +279,9 @@ def _describe(sk: UdpSock, message: Message, datagram: Datagram) -> None:
     if message.wants_name:
         message.name = sockaddr_in(datagram.packet.source, datagram.sport)
     if sk.cmsg_flags:
-        control.received(sk, message, datagram.packet, datagram.pktinfo or _no_pktinfo(datagram.packet))
+        packet = datagram.packet
+        ports = packet.octets[packet.offset : packet.offset + 4]
+        control.received(sk, message, packet, datagram.pktinfo or _no_pktinfo(packet), ports)
 
 
 def receive_icmp(net: Net, error: IcmpError) -> None:

@@ -57,7 +57,7 @@ def _buffer(task: Task, file: File, buffer: int, size: int) -> IovIter:
 def _vector(task: Task, file: File, vector: int, count: int) -> IovIter:
     if not file.readable:
         raise Fail(EINVAL, "vfs_readv: FMODE_CAN_READ")
-    return import_iovec(task.memory, c_ulong(vector), c_ulong(count))
+    return import_iovec(task.memory, c_ulong(vector), c_ulong(count) & 0xFFFF_FFFF)
 
 
 def _held(task: Task, file: File, result: MayBlock[int]) -> MayBlock[int]:

@@ -62,7 +62,7 @@ def close(sk: TcpSock, timeout: int | None) -> Generator[Wait, Wakeup, None]:
         if unread:
             enter(sk, State.CLOSE)
             send_reset_closed(sk)
-        elif sk.linger and not sk.linger_time:
+        elif sk.linger and sk.linger_time == 0:
             disconnect(sk)
         elif close_state(sk):
             send_fin(sk)
@@ -79,7 +79,7 @@ def send_reset_closed(sk: TcpSock) -> None:
 
 def _wait_close(sk: TcpSock, timeout: int | None) -> Generator[Wait, Wakeup, None]:
     """`sk_stream_wait_close`: linger until the FIN is acknowledged or time is up."""
-    if not timeout or sk.socket is None:
+    if timeout == 0 or sk.socket is None:
         return
     until = deadline(sk.net, timeout)
     while sk.state in (State.FIN_WAIT1, State.CLOSING, State.LAST_ACK):

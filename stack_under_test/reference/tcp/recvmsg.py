@@ -46,10 +46,11 @@ def _blocking(reader: _Reader) -> Generator[Wait, Wakeup, int]:
         cleanup_rbuf(sk, reader.copied)
         assert sk.socket is not None
         reason = yield Wait((sk.socket.wait,), until)
-        if not reader.size:
-            return 0
         if disconnects != sk.disconnects:
             return reader.finish(EPIPE)
+        if not reader.size:
+            return 0
+        reader.resume()
         if reason is Wakeup.SIGNAL and not sk.receive_queue and not reader.copied:
             raise interrupted(until)
         if reader.take():
@@ -93,8 +94,9 @@ class _Reader:
         self.left = self.size = size
         self.copied = 0
         self.peek = bool(message.flags & abi.MSG_PEEK)
-        offset = max(sk.peek_off, 0) if self.peek else 0
-        self.peek_seq = (sk.copied_seq + offset) & MASK
+        self.offset = max(sk.peek_off, 0) if self.peek else 0
+        self.peek_seq = (sk.copied_seq + self.offset) & MASK
+        self.urg_hole = 0
         self.target = (size if message.flags & abi.MSG_WAITALL else min(sk.rcvlowat, size)) or 1
         self.error = 0
         self.ended = False
@@ -108,6 +110,12 @@ class _Reader:
             self.peek_seq = (self.peek_seq + octets) & MASK
         else:
             self.sk.copied_seq = (self.sk.copied_seq + octets) & MASK
+
+    def resume(self) -> None:
+        """After a sleep: somebody else may have read, or the connection been made, so a peek starts where reading does."""
+        start = (self.peek_seq - self.offset - self.copied - self.urg_hole) & MASK
+        if self.peek and start != self.sk.copied_seq:
+            self.peek_seq = (self.sk.copied_seq + self.offset) & MASK
 
     def should_stop(self) -> bool:
         """`tcp_recv_should_stop`."""
@@ -168,6 +176,7 @@ class _Reader:
                         used = at
                     elif not sk.urg_inline:
                         self._move(1)
+                        self.urg_hole += 1
                         offset += 1
                         used -= 1
                         if not used:

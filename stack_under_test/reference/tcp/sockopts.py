@@ -314,6 +314,18 @@ def _cc_deferred(what: str) -> Set:
     return setter
 
 
+TCP_AO_REPAIR = 42
+
+
+def _ao_repair(sk: TcpSock) -> int:
+    """Without TCP-AO in the kernel, only the permission is looked at."""
+    raise Fail(EPERM if sk.state is State.LISTEN else ENOPROTOOPT, "tcp_ao_set_repair")
+
+
+def _set_ao_repair(sk: TcpSock, number: int) -> None:
+    _ao_repair(sk)
+
+
 SETTERS: Mapping[int, Set] = MappingProxyType(
     {
         abi.TCP_SYNCNT: _plain("syn_retries", 1, MAX_SYNCNT),
@@ -346,6 +358,7 @@ SETTERS: Mapping[int, Set] = MappingProxyType(
         abi.TCP_RTO_MAX_MS: _cc_deferred("TCP_RTO_MAX_MS"),
         abi.TCP_RTO_MIN_US: _cc_deferred("TCP_RTO_MIN_US"),
         abi.TCP_DELACK_MAX_US: _cc_deferred("TCP_DELACK_MAX_US"),
+        TCP_AO_REPAIR: _set_ao_repair,
     }
 )
 
@@ -394,6 +407,7 @@ GETTERS: Mapping[int, Get] = MappingProxyType(
         abi.TCP_RTO_MAX_MS: lambda sk: 120_000,
         abi.TCP_RTO_MIN_US: lambda sk: 200_000,
         abi.TCP_DELACK_MAX_US: lambda sk: 200_000,
+        TCP_AO_REPAIR: _ao_repair,
     }
 )
 
