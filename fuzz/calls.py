@@ -23,6 +23,7 @@ from stack_under_test.contract.values import (
     MsgHdr,
     Octets,
     PollFds,
+    PortOf,
     Ref,
     Timeval,
 )
@@ -237,9 +238,18 @@ def duplicate(draft: Draft, endpoint: Endpoint) -> None:
             other = draft.call("fcntl", endpoint.fd, abi.F_DUPFD, choose.choice((0, 40, 100)))
     if choose.chance(30):
         draft.call("close", endpoint.fd)
-        endpoint.fd = other
+        _now_known_as(endpoint, other)
     elif choose.chance(50):
         draft.call("close", other)
+
+
+def _now_known_as(endpoint: Endpoint, fd: Ref) -> None:
+    """A port that was named by the descriptor is named by the new one."""
+    old, endpoint.fd = PortOf(endpoint.fd), fd
+    if endpoint.port == old:
+        endpoint.port = PortOf(fd)
+    if endpoint.flow is not None and endpoint.flow.stack_port == old:
+        endpoint.flow.stack_port = PortOf(fd)
 
 
 _NUMBERS = (50, 60, 70)

@@ -9,7 +9,7 @@ from fuzz.chooser import Weights
 from fuzz.model import Draft, Endpoint
 from stack_under_test.contract import abi
 from stack_under_test.contract.frames import Rel
-from stack_under_test.contract.values import Buffer, Octets
+from stack_under_test.contract.values import Buffer, Octets, PortOf
 from stack_under_test.wire.tcp import ACK, FIN, RST
 
 Script = Iterator[None]
@@ -23,10 +23,11 @@ def _drain(draft: Draft, endpoint: Endpoint) -> None:
 
 
 def _finish(draft: Draft, endpoint: Endpoint) -> None:
-    """The stack's side sends its FIN."""
+    """The stack's side sends its FIN; a port that only the descriptor tells must stay known."""
     if endpoint.closed or endpoint.shut:
         return
-    if draft.choose.chance(40):
+    named = endpoint.flow is not None and isinstance(endpoint.flow.stack_port, PortOf)
+    if draft.choose.chance(80 if named else 40):
         draft.call("shutdown", endpoint.fd, abi.SHUT_WR)
         endpoint.shut = True
     else:

@@ -161,7 +161,9 @@ class SocketMachine(RuleBasedStateMachine):
 
 
 def _fail(program: Program, divergence: Divergence) -> None:
-    raise AssertionError(f"{divergence.summary}\nat step {divergence.step + 1} of\n{print_program(program)}")
+    """What comes after the first difference is left out."""
+    shown = Program(program.steps[: divergence.step + 1], program.world)
+    raise AssertionError(f"{divergence.summary}\nat the last step of\n{print_program(shown)}")
 
 
 def socket_machine(left: Target, right: Target, profile: Profile = DEFAULT) -> type[SocketMachine]:

@@ -166,7 +166,7 @@ def outgoing(draft: Draft) -> Generator[None, None, Endpoint]:
     client = socket(draft, abi.SOCK_STREAM)
     yield
     _settings(draft, client)
-    if choose.chance(20):
+    if choose.chance(30):
         bind(draft, client, STACK_IP)
     flow = Flow(draft.peer_port(), client.port or PortOf(client.fd))
     if not _connect(draft, client, flow):

@@ -81,10 +81,10 @@ def test_weights_hold(weights: list[int]) -> None:
 def test_hypothesis_shrinks_what_it_draws() -> None:
     found = find(
         programs(),
-        lambda program: any(isinstance(step, Call) and step.sys.startswith("accept") for step in program.steps),
-        settings=settings(SETTINGS, max_examples=1000),
+        lambda program: any(isinstance(step, Call) and step.sys == "listen" for step in program.steps),
+        settings=settings(SETTINGS, max_examples=300, derandomize=True),
     )
-    assert len(found.steps) <= 8
+    assert len(found.steps) <= 6
 
 
 def test_a_table_without_weight_is_refused() -> None:

@@ -144,7 +144,8 @@ class _Layout:
 
     def out(self, path: str, octets: bytes, trim: bool) -> int:
         address = self.place(octets)
-        self.outs.append(Out(path, address, len(octets), trim))
+        if octets:
+            self.outs.append(Out(path, address, len(octets), trim))
         return address
 
     def number(self, number: Number) -> int:

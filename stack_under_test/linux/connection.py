@@ -80,6 +80,7 @@ class Connection:
         return not self._batches
 
     def submit(self, programs: Sequence[Program]) -> None:
+        assert programs
         assert not self.full
         batch = _Batch(list(programs))
         self._batches.append(batch)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import ctypes
 from errno import EFAULT
 
-from stack_under_test.contract.memory import ARENA_BASE, ARENA_SIZE, MAX_TASKS, Encoded, arena, collect
+from stack_under_test.contract.memory import ARENA_BASE, ARENA_SIZE, FILL, MAX_TASKS, Encoded, arena
 from stack_under_test.contract.trace import Outs
 from stack_under_test.worker import kernel
 
-_SLACK = 16384
-"""More than any call stores without saying so in its result (1024 pollfds, three fd_sets, a sockaddr, an option)."""
-_LARGEST_ITEM = 12
-"""Octets per unit of a result: epoll_wait counts events of 12 octets."""
+_ZEROES = bytes(16384)
+_FILL = bytes((FILL,))
 
 
 class Arenas:
@@ -33,25 +31,25 @@ class Arenas:
 
     def put(self, task: int, image: bytes) -> None:
         """Place a call's image; the rest of the arena is zero."""
-        used = self._used[task]
-        if used:
-            ctypes.memset(arena(task), 0, used)
-        self._views[task][: len(image)] = image
-        self._used[task] = len(image)
+        view, used, size = self._views[task], self._used[task], len(image)
+        view[:size] = image
+        if used > size:
+            if used <= len(_ZEROES):
+                view[size:used] = _ZEROES[size:used]
+            else:
+                ctypes.memset(arena(task) + size, 0, used - size)
+        self._used[task] = size
 
-    def collect(self, task: int, encoded: Encoded, value: int, errno: int) -> Outs:
-        """What the call that `encoded` was made for has stored, and note how far it may have written."""
-        if not encoded.image:
-            return ()
-        if errno == EFAULT:
-            self._used[task] = ARENA_SIZE
-        else:
-            reach = len(encoded.image) + _SLACK + max(value, 0) * _LARGEST_ITEM
-            self._used[task] = min(reach, ARENA_SIZE)
+    def collect(self, task: int, encoded: Encoded, reach: int, errno: int) -> Outs:
+        """What the call that `encoded` was made for has stored; it may have written `reach` octets beyond its image."""
+        self._used[task] = ARENA_SIZE if errno == EFAULT else min(len(encoded.image) + reach, ARENA_SIZE)
         view, base = self._views[task], arena(task)
-        return tuple(
-            [(out.path, collect(out, bytes(view[out.address - base : out.address - base + out.size]))) for out in encoded.outs]
-        )
+        outs = []
+        for path, address, size, trim in encoded.outs:
+            at = address - base
+            octets = bytes(view[at : at + size])
+            outs.append((path, octets.rstrip(_FILL) if trim else octets))
+        return tuple(outs)
 
     def lost(self, task: int) -> None:
         """A call ended without being collected: what it wrote is unknown."""

@@ -45,6 +45,8 @@ _FLOOD = 32 << 20
 _SLICE_NS = 1_000_000
 """How often, while time passes, waiting calls are looked at."""
 _PACKET = 1 << 17
+_FAR = 16384
+"""More than any call in a lane writes without saying so in its result."""
 _PADDING = (0,) * 6
 _LOWEST, _HIGHEST = kernel.LOWEST_OWN_FD, kernel.HIGHEST_OWN_FD
 RESERVED: OutcomeRecord = ("u", "descriptor reserved by the worker")
@@ -124,6 +126,7 @@ class Runner:
         self._site = site
         self._tun = site.tun
         self._flows = Flows()
+        self._unseen: list[bytes] = []
         self._steps = steps
         self.values = [-1] * len(steps)
         self._outs: dict[int, Outs] = {}
@@ -193,7 +196,7 @@ class Runner:
             self.values[self._index] = value
         if not encoded.image:
             return ("r", value, errno, ())
-        outs = self._arenas.collect(task, encoded, value, errno)
+        outs = self._arenas.collect(task, encoded, plan.reach + (value if value > 0 else 0), errno)
         if outs and errno == 0:
             self._outs[self._index] = outs
         return ("r", value, errno, outs)
@@ -218,7 +221,7 @@ class Runner:
         """Take over the result of a call that was made in a lane."""
         value, errno, at, sigpipe = lane.result()
         at -= self._began
-        outs = self._arenas.collect(lane.task, encoded, value, errno)
+        outs = self._arenas.collect(lane.task, encoded, _FAR + max(value, 0), errno)
         if sigpipe:
             self._later.append(("s", lane.task, "SIGPIPE", at))
         if value != -1:
@@ -244,11 +247,12 @@ class Runner:
     # Other steps
 
     def _inject(self, frame: PreparedFrame) -> OutcomeRecord:
-        return self._put(frame.now(self._flows), frame.raw, frame.harmless)
+        octets = frame.octets if frame.key is None else frame.now(self._see())
+        return self._put(octets, frame.raw, frame.harmless)
 
     def _inject_open(self, step: Inject) -> OutcomeRecord:
         try:
-            octets = self._flows.octets(step.frame, self._resolve)
+            octets = self._see().octets(step.frame, self._resolve)
         except (ValueError, TypeError, IndexError, KeyError, struct.error) as error:
             return ("u", f"frame: {error}")
         return self._put(octets, False, False)
@@ -300,10 +304,17 @@ class Runner:
         while (size := read_into(tun, buffer, _PACKET)) > 0:
             octets = bytes(self._scratch_view[:size])
             self._frames.append(("f", octets, time.monotonic_ns() - self._began))
-            self._flows.saw(self._site.packet_of(octets) if self._site.tap else octets)
+            self._unseen.append(octets)
             self._octets += size
             if self._octets > _FLOOD:
                 raise _Stop(("k", "flood", f"more than {_FLOOD} octets of packets"))
+
+    def _see(self) -> Flows:
+        """The flows, with all that the stack has sent until now."""
+        for octets in self._unseen:
+            self._flows.saw(self._site.packet_of(octets))
+        self._unseen.clear()
+        return self._flows
 
     def _settle(self) -> None:
         """Look at waiting calls until each has finished or sleeps, and nothing has changed since."""

@@ -52,6 +52,10 @@ _FD_MAKERS = frozenset({name for name, sys in SYSCALLS.items() if sys.result == 
 class Records(Protocol):
     """Where entries go."""
 
+    def ready(self) -> None:
+        """The worker can take programs."""
+        ...
+
     def room(self) -> bool:
         """Whether there is room for another program."""
         ...
@@ -79,8 +83,15 @@ class SharedRecords:
     def room(self) -> bool:
         return self._at < self._half * _HALF + _HALF // 2
 
+    def ready(self) -> None:
+        write_all(self._control, _LENGTH.pack(0))
+
     def begin(self) -> None:
-        _LENGTH.pack_into(self._map, self._at, 0)
+        if self._at == first_entry(self._half):
+            # The parent had read this half before it sent the batch that begins now.
+            if self._map[self._half * _HALF + _KEEP_PAGES]:
+                self._map.madvise(mmap.MADV_REMOVE, self._half * _HALF, _HALF)
+            _LENGTH.pack_into(self._map, self._at, 0)
         _LENGTH.pack_into(self._map, 0, 1)
 
     def add(self, record: StepRecord) -> bool:
@@ -94,10 +105,6 @@ class SharedRecords:
         write_all(self._control, _LENGTH.pack(programs))
         self._half = (self._half + 1) % HALVES
         self._at = first_entry(self._half)
-        # The parent has read this half before it sent what is coming now.
-        if self._map[self._half * _HALF + _KEEP_PAGES]:
-            self._map.madvise(mmap.MADV_REMOVE, self._half * _HALF, _HALF)
-        _LENGTH.pack_into(self._map, self._at, 0)
 
     def _entry(self, octets: bytes, mark: int) -> bool:
         at, size = self._at, len(octets)
@@ -121,6 +128,9 @@ class StreamedRecords:
 
     def __init__(self, control: int) -> None:
         self._control = control
+
+    def ready(self) -> None:
+        pass
 
     def room(self) -> bool:
         return True
@@ -165,7 +175,7 @@ class Worker:
         counts; the collector of cycles would only search."""
         gc.disable()
         self._site(World())
-        self._records.answer(0)
+        self._records.ready()
         while (octets := read_message(self._control)) is not None:
             done = 0
             for world, flat in unpack_programs(octets):

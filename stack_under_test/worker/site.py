@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import select
 import socket
 import struct
@@ -36,8 +37,8 @@ _FAR = 4096
 """An offset, in units of 8 octets, beyond ordinary fragments."""
 _REPORTS, _REPORTS_MS = 2, 200
 _ETHERNET = {4: b"\x08\x00", 6: b"\x86\xdd"}
-_COUNTED = {b"TCP:": (2, 6), b"TCP6:": (2,), b"FRAG:": (2,), b"FRAG6:": (2,)}
-"""Words of /proc/net/sockstat and sockstat6 that count what a namespace holds; `orphan` and `alloc` are the host's."""
+_COUNTED = re.compile(rb"^(TCP6?|FRAG6?): inuse [1-9].*|^TCP: inuse 0 orphan \d+ tw [1-9].*", re.MULTILINE)
+"""Lines of /proc/net/sockstat and sockstat6 that count something in a namespace; `orphan` and `alloc` are the host's."""
 _DUMP_TCP = struct.pack("=BBBB48xII", 0, 0, 0, 0, _STATES, 0)
 
 
@@ -142,13 +143,10 @@ class Site:
     def _counts(self) -> str:
         """What /proc/net/sockstat still counts in this namespace: TCP sockets, TIME-WAIT, incomplete datagrams."""
         for fd in self._sockstat:
-            if fd is None:
-                return "sockets cannot be counted"
-            for line in os.pread(fd, 1024, 0).splitlines():
-                words = line.split()
-                if words[0] in _COUNTED and any(int(words[at]) for at in _COUNTED[words[0]]):
-                    return line.decode()
-        return ""
+            found = None if fd is None else _COUNTED.search(os.pread(fd, 1024, 0))
+            if found is not None:
+                return found[0].decode()
+        return "" if None not in self._sockstat else "sockets cannot be counted"
 
     def _destroy(self) -> None:
         """End every TCP socket in the namespace: orphans, TIME-WAIT, half-open requests of listeners that are gone."""

@@ -81,7 +81,8 @@ def receive(net: Net, packet: Packet) -> None:
         found = None if packet.looped else net.udp_ports.early(*ends)
         if found is None:
             for sk in net.udp_ports.listeners(*ends):
-                enqueue(sk, datagram)  # type: ignore[arg-type]
+                copy = Datagram(packet, sport, datagram.payload, datagram.truesize, bad)
+                enqueue(sk, copy)  # type: ignore[arg-type]
             return
     if found is not None:
         enqueue(found, datagram)  # type: ignore[arg-type]
@@ -90,15 +91,13 @@ def receive(net: Net, packet: Packet) -> None:
         icmp_send.send(net, packet, 3, 3)
 
 
-def enqueue(sk: UdpSock, arrived: Datagram) -> None:
+def enqueue(sk: UdpSock, datagram: Datagram) -> None:
     """`__udp_enqueue_schedule_skb`: an empty buffer takes a datagram of any size."""
-    if sk.rmem_alloc and sk.rmem_alloc + arrived.truesize > sk.rcvbuf:
+    if sk.rmem_alloc and sk.rmem_alloc + datagram.truesize > sk.rcvbuf:
         sk.drops += 1
         return
-    packet = arrived.packet
-    datagram = Datagram(packet, arrived.sport, arrived.payload, arrived.truesize, arrived.bad)
     if sk.cmsg_flags & control.PKTINFO:
-        datagram.pktinfo = _pktinfo(packet)
+        datagram.pktinfo = _pktinfo(datagram.packet)
     datagram.dropped_before = sk.drops
     sk.rmem_alloc += datagram.truesize
     sk.receive_queue.append(datagram)

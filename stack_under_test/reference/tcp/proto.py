@@ -13,6 +13,7 @@ from ..sock import RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK, Message, Sock, So
 from ..uaccess import UserMemory
 from ..wait import MayBlock, Wait, Wakeup
 from . import close, connect, errors, input, memory, sockopts, timers
+from .output import sync_mss
 from .recvmsg import inq, recvmsg
 from .sendmsg import sendmsg
 from .seq import MASK
@@ -80,6 +81,11 @@ class TcpProto:
         if tcp.in_table is not None:
             sk.net.tcp.remove(tcp.in_table)
             tcp.in_table = None
+
+    def options_changed(self, sk: Sock) -> None:
+        """`icsk_sync_mss` after IP_OPTIONS: the segments must leave room for them."""
+        tcp = _tcp(sk)
+        sync_mss(tcp, tcp.pmtu)
 
     def shutdown(self, sk: Sock, how: int) -> None:
         close.shutdown(_tcp(sk), how)

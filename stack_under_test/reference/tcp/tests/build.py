@@ -182,14 +182,14 @@ def frames(step: StepTrace) -> list[bytes]:
     return [event.octets for event in step.events if isinstance(event, FrameOut)]
 
 
-class _Relative(dict[int, int]):
-    """By the stack's port, its initial sequence number."""
+class _Relative(dict[tuple[int, int], int]):
+    """By the stack's port and the peer's, the stack's initial sequence number."""
 
     def saw(self, step: StepTrace) -> None:
         for octets in frames(step):
             segment = packet.parse(octets).upper
             if isinstance(segment, Tcp) and segment.flags & SYN:
-                self[segment.sport] = segment.seq
+                self[segment.sport, segment.dport] = segment.seq
 
 
 def _relative(program: Program, trace: Trace) -> Iterator[tuple[Step, tuple[StepTrace, _Relative]]]:
@@ -206,7 +206,7 @@ def _step(step: Step, done: tuple[StepTrace, _Relative], program: Program) -> It
     elif traced.outcome != Done():
         yield str(traced.outcome)
     for event in traced.events:
-        when = f"{(event.at - traced.started) // 1_000_000}ms " if isinstance(step, Advance) else ""
+        when = f"{round((event.at - traced.started) / 1_000_000)}ms " if isinstance(step, Advance) else ""
         if isinstance(event, FrameOut):
             yield when + frame(event.octets, isns)
         elif isinstance(event, Completion):
@@ -240,12 +240,12 @@ def _returned(step: Call, outcome: Returned) -> str:
     return f"= {outcome.value}"
 
 
-def frame(octets: bytes, isns: dict[int, int]) -> str:
+def frame(octets: bytes, isns: dict[tuple[int, int], int]) -> str:
     """One segment, numbers relative; the stack's timestamp value and windows other than zero are not shown."""
     segment = packet.parse(octets).upper
     if not isinstance(segment, Tcp):
         return packet.summary(octets)
-    start = 0 if segment.flags & RST and not segment.seq else _distance(segment.seq, isns.get(segment.sport, 0))
+    start = 0 if segment.flags & RST and not segment.seq else _distance(segment.seq, isns.get((segment.sport, segment.dport), 0))
     end = start + len(segment.payload) + bool(segment.flags & SYN) + bool(segment.flags & FIN)
     words = [format_flags(segment.flags), f"{start}:{end}({len(segment.payload)})"]
     if segment.flags & ACK:
