@@ -48,6 +48,9 @@ ELSEWHERE = bytes((198, 51, 100, 7))
 UNUSED = bytes((192, 0, 2, 77))
 CLASS_E = bytes((240, 0, 0, 1))
 
+SENT_SIZES = (0, 1, 15, 17, 128, 129, 65536, 200_000)
+"""What a send claims wrongly stays inside the caller's memory: how much of a stream Linux takes before a fault depends on
+how full the task's page fragment is, which no program decides."""
 SIZES = (0, 1, -1, 15, 17, 128, 129, INT_MAX, 1 << 31, 1 << 32, LONG_MAX, LONG_MIN)
 LITTLE = (0, 1, -1, 2, 3, 255, 1000, INT_MAX, INT_MIN)
 ADDRESSES: tuple[Arg, ...] = (
@@ -202,12 +205,13 @@ def bend(choose: Chooser, call: Call, others: Sequence[Ref] = ()) -> Call:
     if kind == "fd" and others and choose.weighted(_HOW) == "argument":
         wrong = choose.choice(others)
     else:
-        wrong = choose.choice(WRONG[kind])
+        wrong = choose.choice(SENT_SIZES if kind == "size" and call.sys in _SENDING and index == 2 else WRONG[kind])
     if call.sys in _OWNING and isinstance(call.args[1], int) and call.args[1] in _OWNING[call.sys]:
         return call
     return Call(call.sys, (*call.args[:index], wrong, *call.args[index + 1 :]), call.task)
 
 
+_SENDING = frozenset({"write", "send", "sendto"})
 _OWNING: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {"fcntl": (abi.F_SETOWN, abi.F_SETSIG), "ioctl": (abi.FIOSETOWN, abi.SIOCSPGRP)}
 )

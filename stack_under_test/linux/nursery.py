@@ -9,7 +9,7 @@ a socket of its own; one ordinary world is kept ready.
 
 Messages are marshalled tuples.  From the parent: ``("worker",)``, answered with ``("worker", id)``, a control socket
 and a descriptor of the record memory; ``("end", id, kill)``, answered with ``("ended", name)`` once the worker is
-gone; ``("facts",)``, answered with ``("facts", refused sysctls)``.  ``("error", line)`` answers what could not be
+gone; ``("facts",)``, answered with ``("facts", refused sysctls, tasks are ordered)``.  ``("error", line)`` answers what could not be
 done.
 """
 
@@ -31,7 +31,7 @@ from stack_under_test.linux.availability import privileged
 from stack_under_test.linux.worlds import Worlds
 from stack_under_test.worker import kernel
 from stack_under_test.worker.confine import Surroundings
-from stack_under_test.worker.lanes import end_name
+from stack_under_test.worker.lanes import end_name, tasks_are_ordered
 from stack_under_test.worker.serve import RECORDS_SIZE, SharedRecords, Worker
 from stack_under_test.worker.setup import Obtained
 
@@ -115,7 +115,7 @@ class Nursery:
                 self._worker()
             elif message[0] == "facts":
                 self._spare = self._spare or self._worlds.make(_ORDINARY)
-                self._say(("facts", self._spare.refused))
+                self._say(("facts", self._spare.refused, tasks_are_ordered()))
             else:
                 self._say(("ended", self._ended(message[1], message[2])))
         except OSError as error:

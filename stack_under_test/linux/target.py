@@ -32,6 +32,7 @@ from stack_under_test.worker.reader import Metadata
 
 _FAMILIES = frozenset({abi.AF_UNIX, abi.AF_INET, abi.AF_INET6, abi.AF_NETLINK, abi.AF_PACKET})
 _START_S = 30
+UNORDERED = ("tasks", "of two that are woken by one packet, either may go first (no CAP_SYS_NICE)")
 _MESSAGE = 1 << 16
 _BATCH = 16
 _LIMIT_NS = 10_000_000_000
@@ -63,7 +64,7 @@ class LinuxTarget:
         try:
             for _ in range(workers):
                 self._connections.append(Connection(self._nursery.worker, self._nursery.end, limit_ns, metadata))
-            refused = self._nursery.ask(("facts",))[0][1]
+            _, refused, ordered = self._nursery.ask(("facts",))[0]
         except Unavailable:
             self.close()
             raise
@@ -73,7 +74,11 @@ class LinuxTarget:
             virtual_time=False,
             families=_FAMILIES,
             links=frozenset({"tun", "tap"}),
-            facts=(*_host_owned(), *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused)),
+            facts=(
+                *_host_owned(),
+                *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),
+                *(() if ordered else (UNORDERED,)),
+            ),
         )
 
     @property

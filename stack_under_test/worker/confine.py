@@ -17,7 +17,7 @@ from stack_under_test.worker import kernel
 
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 _CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW, _CAP_SYS_ADMIN, _CAP_SYS_NICE = 10, 12, 13, 21, 23
-_KEPT = sum(1 << bit for bit in (_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW, _CAP_SYS_ADMIN, _CAP_SYS_NICE))
+KEPT = sum(1 << bit for bit in (_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW, _CAP_SYS_ADMIN, _CAP_SYS_NICE))
 """CAP_SYS_ADMIN enters namespaces, CAP_SYS_NICE orders lanes."""
 
 
@@ -41,7 +41,7 @@ class Surroundings:
         kernel.close_range(3, kernel.PROGRAM_FDS - 1)
         self.restore_standard()
         if private_root:
-            kernel.keep_capabilities(_KEPT)
+            kernel.keep_capabilities(KEPT)
         gc.freeze()
 
     def restore_standard(self) -> None:

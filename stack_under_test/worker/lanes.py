@@ -188,6 +188,16 @@ class Lanes:
         return cut
 
 
+def tasks_are_ordered() -> bool:
+    """Whether lanes of this process's children will run in the order of their tasks."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+    except OSError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
 def end_name(exited: bool, status: int) -> str:
     """How a process ended: ``exit 3`` or ``SIGSEGV``."""
     if exited:

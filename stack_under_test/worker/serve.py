@@ -46,7 +46,7 @@ _RESERVE = 1 << 16
 """Octets kept free for the entry that ends a program."""
 _ZERO = bytes(4)
 _SITES = 8
-_FD_MAKERS = frozenset({name for name, sys in SYSCALLS.items() if sys.result == "fd"} | {"fcntl"})
+FD_MAKERS = frozenset({name for name, sys in SYSCALLS.items() if sys.result == "fd"} | {"fcntl"})
 
 
 class Records(Protocol):
@@ -247,7 +247,7 @@ class Worker:
     def _highest(self, steps: list[Prepared]) -> int:
         """The highest descriptor that a TCP socket of the program's may have."""
         values = self._runner.values
-        made = [values[index] for index, step in enumerate(steps) if type(step) is PreparedCall and step.name in _FD_MAKERS]
+        made = [values[index] for index, step in enumerate(steps) if type(step) is PreparedCall and step.name in FD_MAKERS]
         return min(max(made, default=2), kernel.PROGRAM_FDS - 1)
 
 

@@ -233,7 +233,7 @@ def _returned(step: Call, outcome: Returned) -> str:
             return State(octets[0]).name
         number = int(struct.unpack_from("<i", octets)[0])
         return f"= {errno_name(number)}" if number and step.args[2] == abi.SO_ERROR else f"= {number}"
-    if step.sys in ("recv", "read") and outcome.value:
+    if step.sys in ("recv", "read") and "arg1" in outs and outcome.value:
         return f"= {outcome.value} {outs['arg1']!r}"
     if step.sys == "ioctl":
         return f"= {struct.unpack('<i', outs['arg2'])[0]}"

@@ -1,0 +1,15 @@
+"""Linux in virtual time: a user-mode kernel whose clock stands still while it works and jumps to the next timer when it
+sleeps.
+
+It is the real network stack, in a process of ours, without root and without a device of the host's: the TUN is the
+guest's own.  `sockdiff uml build` makes the kernel from Debian's source and the patches here (docs/uml.md says why
+each); the target `uml` boots it and runs programs in it.
+
+places      where kernels lie                    tools      what building needs, and what is missing
+sources     from a package to a patched tree     build      configuring and compiling, resumably
+boot        one running guest                    target     the target: programs in, traces out
+guest       what runs inside                     virtual    the worker's runner where time is virtual
+commands    `sockdiff uml`                       coverage   what a program reached in the kernel
+
+The guest imports this package too, so nothing is imported here.
+"""

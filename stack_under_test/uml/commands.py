@@ -1,0 +1,54 @@
+"""`sockdiff uml build` and `sockdiff uml status`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from stack_under_test.uml import places
+from stack_under_test.uml.build import build, current
+from stack_under_test.uml.places import FEATURES, RELEASES, Kernel
+from stack_under_test.uml.steps import terminal
+
+_DONE = 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The two subcommands; each sets `command`."""
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=type(parser))
+    make = commands.add_parser("build", help="a user-mode kernel: fetch, patch, configure, compile (some minutes)")
+    make.add_argument("--release", choices=RELEASES, default=RELEASES[0], help="of Debian's linux-source packages (%(default)s)")
+    make.add_argument("--source", type=Path, help="a kernel tree or tarball instead; it is copied, never changed")
+    make.add_argument("--kcov", action="store_true", help="with coverage of the network stack")
+    make.add_argument("--kasan", action="store_true", help="with checks of every memory access")
+    make.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="compilers at a time (%(default)s)")
+    make.set_defaults(command=_build)
+    status = commands.add_parser("status", help="which kernels are there, and how the target `uml` stands")
+    status.add_argument("--json", action="store_true", help="data instead of text")
+    status.set_defaults(command=_status)
+
+
+def _build(args: argparse.Namespace) -> int:
+    kernel = Kernel(args.release, tuple(feature for feature in FEATURES if getattr(args, feature)))
+    image = build(kernel, args.source, max(1, args.jobs), terminal)
+    terminal("")
+    facts = kernel.facts()
+    print(f"{image}: Linux {facts['release']}, {facts['seconds']} s")
+    return _DONE
+
+
+def _status(args: argparse.Namespace) -> int:
+    rows = {
+        kernel.name: {"image": str(kernel.image), "current": current(kernel), **kernel.facts()} for kernel in places.built()
+    }
+    reason = places.available()
+    if args.json:
+        print(json.dumps({"unavailable": reason, "folder": str(places.cache()), "kernels": rows}, indent=1))
+        return _DONE
+    print(f"target uml: {'available' if reason is None else f'not available: {reason}'}")
+    for name, row in rows.items():
+        stale = "" if row["current"] else "; its patches or configuration have changed since: build it again"
+        print(f"{name:12} Linux {row.get('release', '?')}, built in {row.get('seconds', '?')} s: {row['image']}{stale}")
+    return _DONE
