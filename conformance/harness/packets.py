@@ -279,9 +279,10 @@ class Reader:
         )
 
     def _peer_number(self, number: int, flow: _Flow) -> Number:
-        if self.facts.crossed and (number - flow.iss + _NEAR) & _MASK < 2 * _NEAR:
+        relative = (number - PEER_ISN) & _MASK
+        if self.facts.crossed and _NEAR <= relative <= _MASK - _NEAR and (number - flow.iss + _NEAR) & _MASK < 2 * _NEAR:
             return f"iss{_signed(number - flow.iss):+d}"
-        return (number - PEER_ISN) & _MASK
+        return relative
 
     def _options(self, octets: bytes, flow: _Flow, window: Window) -> tuple[Any, ...]:
         options: tuple[Any, ...] = tcp_options.read(octets)

@@ -39,11 +39,14 @@ PINNED: Mapping[str, str] = MappingProxyType(
         "net.ipv4.tcp_timestamps": "1",
         "net.ipv4.tcp_ecn": "2",
         "net.ipv4.tcp_fin_timeout": "60",
+        "net.ipv4.tcp_autocorking": "0",
+        "net.ipv4.tcp_tso_win_divisor": "65535",
         "net.ipv4.tcp_max_syn_backlog": "1024",
         "net.core.somaxconn": "4096",
     }
 )
-"""Sysctl name -> value text, as `sysctl -w` takes them. Names a namespace does not own are pinned for the whole host
+"""Sysctl name -> value text, as `sysctl -w` takes them. Autocorking and the deferral of bursts (tcp_tso_win_divisor) hang
+on microseconds, which no two runs share, so both are off. Names a namespace does not own are pinned for the whole host
 only by its administrator; the target records what it found."""
 
 

@@ -9,8 +9,8 @@ a socket of its own; one ordinary world is kept ready.
 
 Messages are marshalled tuples.  From the parent: ``("worker",)``, answered with ``("worker", id)``, a control socket
 and a descriptor of the record memory; ``("end", id, kill)``, answered with ``("ended", name)`` once the worker is
-gone; ``("facts",)``, answered with ``("facts", refused sysctls, tasks are ordered)``.  ``("error", line)`` answers what could not be
-done.
+gone; ``("facts",)``, answered with ``("facts", refused sysctls, tasks are ordered)``.  ``("error", line)`` answers
+what could not be done.
 """
 
 from __future__ import annotations

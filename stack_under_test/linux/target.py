@@ -140,7 +140,7 @@ class _Nursery:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
-        with theirs:
+        try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stack_under_test.linux.nursery", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
@@ -150,6 +150,12 @@ class _Nursery:
                 env=environment,
                 start_new_session=True,
             )
+        except OSError as error:
+            self._socket.close()
+            self._errors.close()
+            raise Unavailable(f"cannot start {sys.executable}: {error.strerror}") from None
+        finally:
+            theirs.close()
         self._socket.settimeout(_START_S)
         try:
             self._answer()

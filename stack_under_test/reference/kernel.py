@@ -136,9 +136,7 @@ class Kernel:
             self.rule = fail.rule
             return -fail.errno
 
-    def _in_full(
-        self, task: Task, entry: Entry, registers: Sequence[int], result: MayBlock[int]
-    ) -> Blocking[int]:
+    def _in_full(self, task: Task, entry: Entry, registers: Sequence[int], result: MayBlock[int]) -> Blocking[int]:
         """A call that sleeps, or that has files to release, from its first attempt to its return to user space."""
         while True:
             if isinstance(result, int):

@@ -41,6 +41,7 @@ class Sysctls:
     tcp_abort_on_overflow: int = 0
     tcp_adv_win_scale: int = 1
     tcp_app_win: int = 31
+    tcp_autocorking: int = 1
     tcp_base_mss: int = 1024
     tcp_challenge_ack_limit: int = 2147483647
     tcp_congestion_control: str = "reno"
@@ -70,6 +71,7 @@ class Sysctls:
     tcp_synack_retries: int = 5
     tcp_syncookies: int = 1
     tcp_timestamps: int = 1
+    tcp_tso_win_divisor: int = 3
     tcp_tw_reuse: int = 2
     tcp_window_scaling: int = 1
     tcp_wmem: tuple[int, ...] = (4096, 16384, 4194304)

@@ -1,8 +1,9 @@
 """The reference stack as a target: programs' steps carried out on a `Kernel` in virtual time.
 
-A step takes `STEP_NS`, `Advance` the time it says; nothing else moves the clock.  Calls are laid out in the task's arena exactly as the worker lays
-them out in real memory, symbols are resolved the same way, and what a call stored is collected the same way.  So is the
-order of a step's events: packets as they left, completions by step, signals; by time when time passes.
+A step takes `STEP_NS`, `Advance` the time it says; nothing else moves the clock.  Calls are laid out in the task's arena
+exactly as the worker lays them out in real memory, symbols are resolved the same way, and what a call stored is collected
+the same way.  So is the order of a step's events: packets as they left, completions by step, signals; by time when time
+passes.
 
 Whatever the stack does not model ends the program with `Unsupported`; an exception inside the stack is a crash of the
 stack (`Killed`), with the traceback as detail.

@@ -14,7 +14,7 @@ from stack_under_test.contract.flows import Flows, Key
 from stack_under_test.contract.frames import AnyFrame, Frame, RawFrame, Rel, Seq, TcpSegment
 from stack_under_test.contract.memory import MAX_TASKS, Encoded, Resolve, arena, encode
 from stack_under_test.contract.program import Advance, Call, Fork, Inject, Signal
-from stack_under_test.contract.values import Arg, PortOf, Ref
+from stack_under_test.contract.values import Arg, Bad, Null, PortOf, Ref
 from stack_under_test.contract.world import PEER_IP, PEER_IP6, STACK_IP, STACK_IP6
 from stack_under_test.worker.codec import FlatStep, build
 from stack_under_test.worker.marks import harmless
@@ -28,7 +28,8 @@ _numbers = struct.Struct("!II")
 
 class PreparedCall(NamedTuple):
     """`registers` are those of the kernel, with 0 where `refs` has (position, reference) to be looked up.  `encoded`
-    is None when memory holds references; `error` says why the call cannot be made at all."""
+    is None when memory holds references; `memory`: a register points into the arena; `error` says why the call cannot
+    be made at all."""
 
     task: int
     name: str
@@ -37,6 +38,7 @@ class PreparedCall(NamedTuple):
     registers: tuple[int, ...] = ()
     encoded: Encoded | None = None
     refs: tuple[tuple[int, Ref], ...] = ()
+    memory: bool = False
     error: str = ""
 
     def encode(self, resolve: Resolve) -> Encoded:
@@ -121,7 +123,8 @@ def _call(step: Call) -> PreparedCall:
     except (ValueError, struct.error) as error:
         return PreparedCall(task, name, args, plan, error=f"{name}: {error}")
     registers = (encoded.registers + _PADDING)[: plan.arity]
-    return PreparedCall(task, name, args, plan, registers, None if seen else encoded, refs)
+    memory = any(not isinstance(arg, int | Ref | Null | Bad) for arg in args)
+    return PreparedCall(task, name, args, plan, registers, None if seen else encoded, refs, memory)
 
 
 def _frame(frame: AnyFrame) -> PreparedFrame | None:

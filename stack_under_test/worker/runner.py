@@ -152,7 +152,7 @@ class Runner:
         if not 0 <= task < MAX_TASKS or task in self._waiting:
             return BUSY
         encoded, regs = self._arguments(call, plan)
-        if encoded.image:
+        if call.memory:
             if plan.carries_fds and self._names_reserved(call.args):
                 return RESERVED
             self._arenas.put(task, encoded.image)

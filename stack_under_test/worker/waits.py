@@ -101,8 +101,9 @@ def _accept(waits: Waits, regs: Registers) -> bool:
 
 
 def _poll(waits: Waits, regs: Registers) -> bool:
-    """Asked for now, without waiting: a result other than 0 is what the call would give, and it is made again."""
-    return regs[2] & _U32 != 0 and syscall(SYS_POLL, regs[0], regs[1], 0, 0, 0, 0) == 0
+    """Asked for now, without waiting: if something is ready, the call itself will not wait either.  An error says
+    nothing, since a bad address may be found only when the wait is over."""
+    return regs[2] & _U32 != 0 and syscall(SYS_POLL, regs[0], regs[1], 0, 0, 0, 0) <= 0
 
 
 def _epoll_wait(waits: Waits, regs: Registers) -> bool:

@@ -282,6 +282,19 @@ def test_bad_pointers(linux: LinuxTarget) -> None:
     assert {result(step) for step in trace.steps[1:]} == {(-1, "EFAULT")}
 
 
+def test_memory_is_as_the_call_says(linux: LinuxTarget) -> None:
+    """Nothing of an earlier call is seen by a later one that points at less."""
+    trace = linux.run(
+        program(STREAM, call("fstat", Ref(0), Buffer(144)), call("writev", 1, IoVec(()), 1), call("write", 1, Octets(b""), 5))
+    )
+    assert results(trace)[2:] == [(0, ""), (5, "")]
+
+
+def test_a_wait_whose_address_is_bad(linux: LinuxTarget) -> None:
+    """poll looks at its address again after waiting."""
+    assert results(linux.run(program(call("poll", -1, 0, -1)))) == ["Blocked"]
+
+
 def test_raw_frames(linux: LinuxTarget) -> None:
     """A packet that is none is refused by the link; a good one by octets is answered."""
     echo = ipv4.write(ipv4.Ipv4(PEER_IP, STACK_IP, icmp.PROTOCOL, icmp.write(icmp.Icmp(8, 0, bytes(4), b"echo"))))

@@ -223,4 +223,4 @@ def test_without_root(namespace: None) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1, done
-    assert done.stdout.startswith(("[(3, ''), (0, ''), (0, '')]", "cannot open /dev/net/tun", "needs "))
+    assert done.stdout.startswith(("[(3, ''), (0, ''), (0, '')]", "cannot ", "needs "))

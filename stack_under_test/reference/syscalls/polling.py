@@ -101,9 +101,7 @@ def _look_at(task: Task, entries: list[_PollFd], waits: Waits | None) -> list[in
     return revents
 
 
-def _poll_sleep(
-    task: Task, array: int, entries: list[_PollFd], waits: Waits, deadline: int | None
-) -> Blocking[int]:
+def _poll_sleep(task: Task, array: int, entries: list[_PollFd], waits: Waits, deadline: int | None) -> Blocking[int]:
     """The loop of `do_poll`: events win over a signal, a signal over the deadline."""
     waits.hold()
     try:

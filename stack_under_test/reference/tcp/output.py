@@ -60,17 +60,16 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
         win = min(sk.rcv_wnd, 65535)
     else:
         opts = established_options(sk)
-        if skb.pcount > 1:
-            skb.flags |= PSH
         win = window.select(sk)
     ack = sk.rcv_nxt if rcv_nxt is None else rcv_nxt
     skb.mstamp = sk.now_us
     size = len(skb.data)
     mss = sk.mss_now if size > sk.mss_now else max(size, 1)
     at = 0
+    burst = PSH if skb.pcount > 1 else 0
     while True:
         last = at + mss >= size
-        flags = skb.flags if last else skb.flags & ~(FIN | PSH)
+        flags = skb.flags | burst if last else skb.flags & ~(FIN | PSH)
         if at:
             flags &= ~CWR
         _send(sk, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss])

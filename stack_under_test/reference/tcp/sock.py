@@ -307,8 +307,8 @@ class TcpSock(Sock):
         self.keepopen = on
 
     def write_space(self) -> None:
-        """`sk_stream_write_space`: wake writers once a third of the buffer is free and somebody ran out of it."""
-        if self.writeable() and self.nospace:
+        """`sk_stream_write_space`: wake writers once a third of the buffer is free."""
+        if self.writeable():
             self.nospace = False
             self.wake(abi.POLLOUT | abi.POLLWRNORM | abi.POLLWRBAND)
 

@@ -16,7 +16,6 @@ from .window import expand_sndbuf
 
 GSO_MAX_SIZE = 65536
 GSO_MAX_SEGS = 65535
-TSO_WIN_DIVISOR = 3
 
 
 def push_pending_frames(sk: TcpSock) -> None:
@@ -159,7 +158,7 @@ def should_defer(sk: TcpSock, skb: TxSkb, max_segs: int) -> tuple[bool, bool]:
     limit = min(send_win, cong_win)
     if limit >= max_segs * sk.mss_cache or (skb is not sk.write_queue[-1] and limit >= len(skb.data)):
         return False, False
-    chunk = min(sk.snd_wnd, sk.cwnd * sk.mss_cache) // TSO_WIN_DIVISOR
+    chunk = min(sk.snd_wnd, sk.cwnd * sk.mss_cache) // (sk.net.sysctl.tcp_tso_win_divisor or 1)
     if limit >= chunk or not sk.rtx_queue:
         return False, False
     srtt_ns = sk.srtt_us * 125

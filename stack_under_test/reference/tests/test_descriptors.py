@@ -108,7 +108,7 @@ def test_calls_on_a_socket_that_any_file_understands(call: str, word: str) -> No
 def test_interface_ioctls_tell_what_the_world_has() -> None:
     name = '"tun0' + "\\0" * 36 + '"'
     socket = "r0 = socket(AF_INET, SOCK_DGRAM, 0)\n"
-    assert words(f"{socket}ioctl(r0, SIOCGIFMTU, {name})\nioctl(r0, SIOCGIFMTU, \"nope\"{name})") == "3 0 ENODEV"
+    assert words(f'{socket}ioctl(r0, SIOCGIFMTU, {name})\nioctl(r0, SIOCGIFMTU, "nope"{name})') == "3 0 ENODEV"
     request = ", ".join(str(int.from_bytes(b"tun0", "little") if i == 0 else 0) for i in range(10))
     stored = outs(f"{socket}ioctl(r0, SIOCGIFINDEX, &[{request}])")["arg2"]
     assert struct.unpack_from("<i", stored, 16) == (2,)

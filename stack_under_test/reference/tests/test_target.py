@@ -54,7 +54,7 @@ def test_the_link_takes_what_claims_to_be_ipv4(frame: str) -> None:
 
 
 def test_what_is_not_modelled_ends_the_program() -> None:
-    assert words("dup(0)\n< raw \"\\x60\\x00\"\ndup(0)") == "3 unsupported"
+    assert words('dup(0)\n< raw "\\x60\\x00"\ndup(0)') == "3 unsupported"
     assert words("socket(AF_UNIX, SOCK_STREAM, 0)\ndup(0)") == "unsupported"
 
 

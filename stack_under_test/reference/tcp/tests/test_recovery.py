@@ -1,0 +1,181 @@
+"""What happens when segments are lost: timeouts, fast retransmit, RACK, loss probes (RFC 6298, RFC 5681, RFC 8985)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stack_under_test.reference.tcp.tests.build import (
+    ERROR,
+    PURE,
+    SHUT_WR,
+    Scene,
+    TcpSegment,
+    acts,
+    established,
+    fin_wait1,
+    iss,
+    last_ack,
+    play,
+    sack_established,
+    sacking,
+    setsockopt,
+    write,
+)
+
+NODELAY = setsockopt("SOL_TCP", "TCP_NODELAY", 1)
+
+
+def acked(upto: int) -> TcpSegment:
+    return replace(PURE, ack=iss(upto))
+
+
+def sacked(una: int, *edges: int) -> TcpSegment:
+    return sacking(acked(una), *edges)
+
+
+def in_flight(scene: Scene, segments: int) -> Scene:
+    """Full segments, sent and not acknowledged, each by a call of its own."""
+    return (*scene, *(write(1460) for _ in range(segments)))
+
+
+def segment(number: int) -> str:
+    """The n-th full segment, counted from 1."""
+    start = 1 + 1460 * (number - 1)
+    return f"{start}:{start + 1460}(1460)"
+
+
+def ranges(texts: list[str]) -> list[str]:
+    """Sequence numbers alone."""
+    return [text.split("(")[0].split()[-1] + "(1460)" for text in texts]
+
+
+def times(texts: list[str]) -> list[int]:
+    return [int(text.split("ms")[0]) for text in texts]
+
+
+def test_what_is_not_acknowledged_is_sent_again_ever_more_slowly() -> None:
+    """RFC 6298 5.5: 204 ms (srtt 0 and the minimum variance, in ticks), then doubled each time."""
+    got = play((*established(), write(5)), "advance 3s")
+    assert [text.split(" ", 1)[1] for text in got] == ["P. 1:6(5) ack 1"] * 3
+    assert times(got) == [204, 612, 1428]
+
+
+def test_retransmissions_back_off_to_two_minutes() -> None:
+    """TCP_RTO_MAX."""
+    got = times(play((*established(), write(5)), "advance 900s"))
+    intervals = [later - earlier for earlier, later in zip([0, *got], got, strict=False)]
+    assert intervals == [204 << min(step, 9) if 204 << step < 120_000 else 120_000 for step in range(len(got))]
+
+
+def test_the_connection_is_given_up_after_fifteen() -> None:
+    """tcp_retries2 15: the time that many retransmissions of a 200 ms timeout take, 924.6 s."""
+    scene = (*established(), write(5))
+    got = play(scene, "advance 1100s", ERROR)
+    assert len(got) == 16
+    assert got[-1] == "= ETIMEDOUT"
+
+
+def test_a_user_timeout_gives_up_earlier() -> None:
+    """RFC 5482; TCP_USER_TIMEOUT bounds the time data stays unacknowledged, and the retransmissions fit into it."""
+    scene = (*established(), setsockopt("SOL_TCP", "TCP_USER_TIMEOUT", 1000), write(5))
+    got = play(scene, "advance 2s", ERROR)
+    assert times(got[:-1]) == [204, 612, 1204]
+    assert got[-1] == "= ETIMEDOUT"
+
+
+def test_a_fin_is_sent_again() -> None:
+    assert play(fin_wait1(), "advance 500ms") == ["204ms F. 1:2(0) ack 1"]
+    assert play(last_ack(), "advance 500ms") == ["204ms F. 1:2(0) ack 2"]
+
+
+def test_small_segments_travel_together_the_second_time() -> None:
+    """`tcp_retrans_try_collapse`."""
+    scene = (*established(), NODELAY, write(5), write(3), write(2))
+    assert play(scene, "advance 300ms") == ["204ms P. 1:11(10) ack 1"]
+
+
+def test_a_fin_travels_alone() -> None:
+    scene = (*established(), write(5), SHUT_WR)
+    assert play(scene, "advance 300ms") == ["204ms P. 1:6(5) ack 1"]
+
+
+def test_an_acknowledgement_restarts_the_timer() -> None:
+    """RFC 6298 5.3."""
+    scene = (*established(), NODELAY, write(5), write(3))
+    assert play(scene, "advance 100ms", acked(6), "advance 300ms") == ["204ms P. 6:9(3) ack 1"]
+
+
+def test_three_duplicate_acknowledgements_bring_the_missing_segment() -> None:
+    """RFC 5681 3.2, without SACK."""
+    scene = in_flight(established(), 5)
+    assert acts(scene, acked(1), acked(1), acked(1))[:2] == [[], []]
+    assert ranges(play(scene, *[acked(1)] * 3)) == [segment(1)]
+
+
+def test_a_partial_acknowledgement_brings_the_next_hole() -> None:
+    """NewReno (RFC 6582 3.2)."""
+    scene = (*in_flight(established(), 6), *[acked(1)] * 3)
+    assert ranges(play(scene, acked(1461))) == [segment(2)]
+
+
+def test_duplicates_that_bring_data_or_a_window_are_none() -> None:
+    """RFC 5681 2's definition of a duplicate ACK."""
+    scene = in_flight(established(), 5)
+    larger = [replace(acked(1), window=window) for window in (65000, 64000, 63000)]
+    assert play(scene, *larger) == [] or ranges(play(scene, *larger)) == [segment(1)]
+
+
+def test_with_sack_what_was_sent_before_something_delivered_is_lost() -> None:
+    """RACK (RFC 8985 6.2): three segments SACKed beyond a hole mark it."""
+    scene = in_flight(sack_established(), 5)
+    got = play(scene, sacked(1, 1461, 2921), sacked(1, 1461, 4381), sacked(1, 1461, 5841))
+    assert ranges(got) == [segment(1)]
+
+
+def test_each_hole_is_filled_once() -> None:
+    """The scoreboard: what is SACKed is not sent again."""
+    scene = in_flight(sack_established(), 8)
+    got = play(scene, sacked(1, 4381, 10221, 1461, 2921))
+    assert ranges(got) == [segment(1), segment(3)]
+
+
+def test_a_single_sacked_segment_starts_the_reordering_clock() -> None:
+    """RACK waits a little before it calls a hole a loss (RFC 8985 6.2 step 4); here the timer does."""
+    scene = in_flight(sack_established(), 4)
+    got = play(scene, sacked(1, 1461, 2921), "advance 100ms")
+    assert ranges(got[:1]) == [segment(1)]
+
+
+def test_a_loss_probe_repeats_the_last_segment() -> None:
+    """TLP (RFC 8985 7): well before the retransmission timer, so that SACK can tell what is missing."""
+    scene = in_flight(sack_established(), 3)
+    got = play(scene, "advance 150ms")
+    assert ranges(got) == [segment(3)]
+    assert times(got) < [50]
+
+
+def test_a_loss_probe_prefers_new_data() -> None:
+    """RFC 8985 7.3: an unsent segment if the window lets one out."""
+    scene = (*sack_established(), write(5), write(3))
+    got = play(scene, "advance 150ms")
+    assert [text.split(" ", 1)[1] for text in got] == ["P. 6:9(3) ack 1"] or got == []
+
+
+def test_a_lone_segments_probe_waits_for_the_delayed_acknowledgement() -> None:
+    """RFC 8985 7.2: one segment in flight adds the worst delayed-ACK time."""
+    got = play((*sack_established(), write(5)), "advance 220ms")
+    assert [text.split(" ", 1)[1] for text in got] == ["P. 1:6(5) ack 1"]
+
+
+def test_a_d_sack_shows_that_the_retransmission_was_needless() -> None:
+    """Undo (RFC 3708): the window goes back to what it was and sending goes on."""
+    scene = (*in_flight(sack_established(), 5), sacked(1, 1461, 5841))
+    got = play(scene, sacked(7301, 1, 1461), *[write(1460) for _ in range(12)])
+    assert sum(not text.startswith("=") for text in got) == 12
+
+
+def test_after_a_timeout_sending_restarts_with_one_segment() -> None:
+    """RFC 5681 3.1: the loss window is one full-sized segment; then slow start over what was outstanding."""
+    scene = in_flight(established(), 6)
+    assert ranges(play(scene, "advance 210ms")) == [segment(1)]
+    assert ranges(play((*scene, "advance 210ms"), acked(1461))) == [segment(2), segment(3)]
