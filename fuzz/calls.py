@@ -54,6 +54,8 @@ def send(draft: Draft, endpoint: Endpoint) -> None:
     if size > 10000:
         flags |= abi.MSG_DONTWAIT
     _send_by(draft, endpoint, octets, size, flags)
+    if endpoint.flow is not None:
+        endpoint.flow.given += size
     if endpoint.mate is not None and not endpoint.shut:
         endpoint.mate.unread += size
         draft.woken(endpoint.mate)
@@ -132,8 +134,6 @@ def close(draft: Draft, endpoint: Endpoint) -> None:
 def _ended(draft: Draft, endpoint: Endpoint, *, sends: bool, receives: bool) -> None:
     if sends:
         endpoint.shut = True
-        if endpoint.flow is not None:
-            endpoint.flow.stack_fin = True
         if endpoint.mate is not None:
             endpoint.mate.eof = True
             draft.woken(endpoint.mate)

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from conformance.harness.compare import NotModelled, compare
 from conformance.harness.divergence import Divergence
 from conformance.harness.lockstep import Diverge, Pair
-from fuzz import calls, ends, packets, scenarios, segments
+from fuzz import calls, connections, ends, openings, packets, segments
 from fuzz.chooser import RandomChooser
 from fuzz.model import Draft, Endpoint
 from fuzz.profile import DEFAULT, Profile
@@ -55,19 +55,19 @@ class SocketMachine(RuleBasedStateMachine):
     @rule(choices=CHOICES)
     def server(self, choices: Random) -> None:
         """A listening socket."""
-        self._tell(scenarios.listener(self._begin(choices)))
+        self._tell(openings.listener(self._begin(choices)))
 
     @rule(choices=CHOICES)
     def datagram_socket(self, choices: Random) -> None:
         draft = self._begin(choices)
-        scenarios.bind(draft, scenarios.socket(draft, abi.SOCK_DGRAM))
+        openings.bind(draft, openings.socket(draft, abi.SOCK_DGRAM))
         self._tell(iter(()))
 
     @rule(choices=CHOICES)
     def client(self, choices: Random) -> None:
         """A connection from us, as far as its handshake goes."""
         draft = self._begin(choices)
-        self._tell(scenarios.outgoing(draft))
+        self._tell(connections.outgoing(draft))
 
     @precondition(lambda self: any(endpoint.listening for endpoint in self._open()))
     @rule(choices=CHOICES)
@@ -75,7 +75,7 @@ class SocketMachine(RuleBasedStateMachine):
         """The peer connects, and is accepted."""
         draft = self._begin(choices)
         servers = [endpoint for endpoint in draft.open() if endpoint.listening]
-        self._tell(scenarios.incoming_connection(draft, draft.choose.choice(servers)))
+        self._tell(connections.incoming_connection(draft, draft.choose.choice(servers)))
 
     @precondition(lambda self: any(endpoint.flow for endpoint in self._open()))
     @rule(choices=CHOICES)

@@ -32,7 +32,11 @@ _SHORT = 52
 
 @dataclass(slots=True)
 class Flow:
-    """`sent` is the peer's next sequence number less its initial one; `clock` its TSval once timestamps are agreed."""
+    """`sent` is the peer's next sequence number less its initial one; `clock` its TSval once timestamps are agreed.
+
+    `mss` is what the stack may send at once, `given` the octets its application has given it, `acked` those of them
+    that the peer has acknowledged.
+    """
 
     peer_port: int
     stack_port: Port
@@ -41,7 +45,9 @@ class Flow:
     window: int = 65535
     established: bool = False
     fin_sent: bool = False
-    stack_fin: bool = False
+    mss: int = 536
+    given: int = 0
+    acked: int = 0
 
     def segment(
         self,
@@ -211,7 +217,9 @@ class Draft:
             self.woken(endpoint)
 
     def acknowledge(self, flow: Flow, *, window: int | None = None) -> None:
+        """Everything that the stack has sent."""
         self.inject(flow.segment(ACK, window=window))
+        flow.acked = flow.given
 
     def peer_octets(self, flow: Flow, size: int, at: int | None = None) -> bytes:
         """What stands at the peer's stream position: reassembled out of order, it shows."""
@@ -231,23 +239,32 @@ def _run(letters: bytes, start: int, size: int) -> bytes:
     return letters[start : start + size] if size <= _SHORT else letters[start : start + 1] * size
 
 
-def syn_options(choose: Chooser) -> tuple[tuple[TcpOption, ...], bool]:
-    """Options of a SYN or SYN-ACK, and whether timestamps are among them."""
+def syn_options(choose: Chooser) -> tuple[TcpOption, ...]:
+    """Options of a SYN or SYN-ACK."""
     shape = choose.integer(0, 9)
     if shape == 0:
-        return (), False
-    mss = TcpOption("mss", (choose.choice((1460, 1460, 1460, 536, 1400, 100, 64, 0, 65535)),))
+        return ()
+    options = [TcpOption("mss", (choose.choice((1460, 1460, 1460, 536, 1400, 100, 64, 0, 65535)),))]
     if shape <= 4:
-        return (mss,), False
-    options = [mss]
-    stamped = shape >= 7
+        return tuple(options)
     if shape != 8:
         options.append(TcpOption("sackOK"))
-    if stamped:
+    if shape >= 7:
         options.append(TcpOption("TS", (1000, Rel("ts", 0))))
     if shape >= 6:
         options += [_NOP, TcpOption("wscale", (choose.choice((0, 1, 7, 14, 15)),))]
-    return tuple(options), stamped
+    return tuple(options)
+
+
+def agree(flow: Flow, offered: tuple[TcpOption, ...]) -> None:
+    """Note what the peer's SYN has settled."""
+    for option in offered:
+        if option.name == "TS":
+            flow.clock = 1000
+        elif option.name == "mss" and isinstance(option.values[0], int):
+            flow.mss = min(max(option.values[0], 88), 1460)
+    if flow.clock is not None:
+        flow.mss -= 12
 
 
 def syn(flow: Flow, options: tuple[TcpOption, ...], *, ack: Seq | None = None, window: int = 65535) -> Frame:

@@ -255,6 +255,17 @@ def icmp_error(draft: Draft, quoted: Frame) -> Frame:
 ERRORS = ((3, None), (3, 3), (11, 0), (11, 1), (12, 0), (4, 0), (5, 1), (3, 4))
 
 
+def reopen(draft: Draft, endpoint: Endpoint) -> None:
+    """A new SYN on an old connection's ports: above or below its numbers (RFC 6191, RFC 1337), perhaps answered."""
+    flow, choose = flow_of(endpoint), draft.choose
+    start = flow.sent + choose.choice((100_000, 1, 0, -10, 1 << 30))
+    flags = choose.choice((SYN, SYN, SYN, SYN | ACK))
+    options = (TcpOption("mss", (1460,)), *flow.stamp()) if choose.chance(50) else ()
+    draft.inject(flow.segment(flags, seq=Rel("peer", start), options=options))
+    if choose.chance(40):
+        draft.inject(flow.segment(ACK, seq=Rel("peer", start + 1), ack=Rel("iss", 1)))
+
+
 ESTABLISHED: Weights[Move] = Weights(
     (16, data),
     (7, acknowledge),
@@ -284,6 +295,7 @@ LATE: Weights[Move] = Weights(
     (3, old),
     (3, reset),
     (3, syn_again),
+    (3, reopen),
     (2, data),
     (2, odd_flags),
     (2, odd_ack),

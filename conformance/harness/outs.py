@@ -55,6 +55,24 @@ class Out(NamedTuple):
     value: Any
 
 
+_RECEIVING = frozenset({"recv", "recvfrom", "recvmsg"})
+_CHOSEN = (*range(2), *range(4, 8))
+"""Where the stack's port and sequence number stand in a TCP header it sent."""
+
+
+def _without_numbers(outs: Outs) -> Outs:
+    """The data outs, one after the other a quoted TCP header, without what the stack chose."""
+    cleaned = []
+    at = 0
+    for path, octets in outs:
+        if path == "arg1" or ".iov" in path:
+            gone = {place - at for place in _CHOSEN}
+            at += len(octets)
+            octets = bytes(0 if index in gone else octet for index, octet in enumerate(octets[:8])) + octets[8:]
+        cleaned.append((path, octets))
+    return tuple(cleaned)
+
+
 class Decoder:
     """Decodes the outs of one side: `port` makes ports symbolic, `fd_base` is the target's."""
 
@@ -65,7 +83,16 @@ class Decoder:
 
     def outs(self, call: Call, outs: Outs) -> tuple[Out, ...]:
         """All outs of a call, in order of appearance."""
+        if outs and call.sys in _RECEIVING and self._reads_tcp_errors(call):
+            outs = _without_numbers(outs)
         return tuple([self._out(call, path, octets) for path, octets in outs])
+
+    def _reads_tcp_errors(self, call: Call) -> bool:
+        """Does it take a TCP header that an ICMP error quoted from the error queue (rule quoted-numbers)?"""
+        at = 2 if call.sys == "recvmsg" else 3
+        flags = call.args[at] if len(call.args) > at else 0
+        wants = isinstance(flags, int) and flags & abi.MSG_ERRQUEUE
+        return bool(wants) and self.facts.protocol(call.args[0]) == "tcp"
 
     def _out(self, call: Call, path: str, octets: bytes) -> Out:
         place, _, part = path.removeprefix("arg").partition(".")

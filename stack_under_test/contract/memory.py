@@ -39,6 +39,7 @@ from .values import (
 )
 
 ARENA_BASE = 0x40_0000_0000
+"""Below 512 GiB, where processes in a user-mode kernel end."""
 ARENA_SIZE = 1 << 20
 MAX_TASKS = 8
 BAD_ADDRESS = ARENA_BASE + ARENA_SIZE + 0x1000

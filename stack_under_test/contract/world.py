@@ -40,7 +40,7 @@ PINNED: Mapping[str, str] = MappingProxyType(
         "net.ipv4.tcp_ecn": "2",
         "net.ipv4.tcp_fin_timeout": "60",
         "net.ipv4.tcp_autocorking": "0",
-        "net.ipv4.tcp_tso_win_divisor": "65535",
+        "net.ipv4.tcp_tso_win_divisor": "255",
         "net.ipv4.tcp_max_syn_backlog": "1024",
         "net.core.somaxconn": "4096",
     }

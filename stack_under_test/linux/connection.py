@@ -89,8 +89,12 @@ class Connection:
     def collect(self) -> list[Trace]:
         """The traces of the batch submitted first; waits for them, at most their time limit."""
         batch = self._batches[0]
-        while batch.left:
-            self._take()
+        try:
+            while batch.left:
+                self._take()
+        except KeyboardInterrupt:
+            self._abandon()
+            raise
         self._batches.popleft()
         return batch.traces
 
@@ -98,6 +102,14 @@ class Connection:
         """Let go of the worker, which ends with its nursery."""
         self._socket.close()
         self._memory.close()
+
+    def _abandon(self) -> None:
+        """Forget what was submitted, with the worker that is at it."""
+        self._batches.clear()
+        self._sendings.clear()
+        self._end(self._id, True)
+        self.close()
+        self._open()
 
     def _open(self) -> None:
         self._id, self._socket, memory = self._spawn()

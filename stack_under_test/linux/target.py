@@ -74,6 +74,7 @@ class LinuxTarget:
             virtual_time=False,
             families=_FAMILIES,
             links=frozenset({"tun", "tap"}),
+            observes_blocking=os.path.exists("/proc/self/syscall"),
             facts=(
                 *_host_owned(),
                 *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),

@@ -92,8 +92,11 @@ def configure(overrides: tuple[tuple[str, str], ...], pinned: Mapping[str, str] 
         if short not in known:
             raise NotModelled(f"sysctl {name}")
         default = known[short].default
-        if isinstance(default, tuple):
-            values[short] = tuple(int(part) for part in text.split())
-        else:
-            values[short] = int(text) if isinstance(default, int) else text
+        try:
+            if isinstance(default, tuple):
+                values[short] = tuple(int(part) for part in text.split())
+            else:
+                values[short] = int(text) if isinstance(default, int) else text
+        except ValueError:
+            raise NotModelled(f"sysctl {name} = {text}") from None
     return replace(Sysctls(), **values)  # type: ignore[arg-type]

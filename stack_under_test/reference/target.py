@@ -14,7 +14,6 @@ from __future__ import annotations
 import struct
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
 from errno import EINVAL
 from types import MappingProxyType
 
@@ -44,7 +43,7 @@ from ..contract.world import HOST_OWNED, World
 from .errors import Fail, NotModelled
 from .file import SocketFile
 from .kernel import BLOCKED, Ended, Kernel
-from .sysctl import LINUX_6_18, configure
+from .sysctl import LINUX_6_18, Sysctls, configure
 from .task import Task
 
 SIGNALS = (abi.SIGUSR1, abi.SIGUSR2)
@@ -65,11 +64,14 @@ class ReferenceTarget:
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
         self._host: tuple[tuple[str, str], ...] = ()
+        self._configured: tuple[World, Sysctls | NotModelled] | None = None
+        """Of the last world, since most programs run in the same."""
         self._run: _Run | None = None
 
     def adopt(self, facts: tuple[tuple[str, str], ...]) -> None:
         """Take over what the other side's host decides (`HOST_OWNED`)."""
         self._host = tuple((name, value) for name, value in facts if name in HOST_OWNED)
+        self._configured = None
 
     @property
     def traits(self) -> Traits:
@@ -79,7 +81,17 @@ class ReferenceTarget:
         return run_steps(self, program, "reference")
 
     def begin(self, world: World) -> None:
-        self._run = _Run(replace(world, sysctls=(*self._host, *world.sysctls)), self._seed)
+        if self._configured is None or self._configured[0] != world:
+            self._configured = (world, self._configure(world))
+        self._run = _Run(self._configured[1], self._seed)
+
+    def _configure(self, world: World) -> Sysctls | NotModelled:
+        if world.link != "tun":
+            return NotModelled(f"link {world.link}")
+        try:
+            return configure((*self._host, *world.sysctls))
+        except NotModelled as reason:
+            return reason
 
     def step(self, step: Step) -> StepTrace:
         assert self._run is not None, "begin() comes first"
@@ -92,27 +104,25 @@ class ReferenceTarget:
 class _Run:
     """One program's run: results by step, calls that have not come back, flows."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        self.refused = f"link {world.link}" if world.link != "tun" else ""
+    def __init__(self, sysctls: Sysctls | NotModelled, seed: int) -> None:
         self.results: list[int] = []
         self.parts: dict[int, bytes] = {}
         self.makers: list[int] = []
         """By step, the task that made it."""
         self.pending: dict[int, tuple[int, Encoded]] = {}
         self.flows = Flows()
+        self.refused = ""
         self.kernel: Kernel | None = None
-        try:
-            sysctl = configure(world.sysctls)
-        except NotModelled as reason:
-            self.refused = self.refused or str(reason)
+        if isinstance(sysctls, NotModelled):
+            self.refused = str(sysctls)
         else:
-            self.kernel = Kernel(sysctl, seed)
+            self.kernel = Kernel(sysctls, seed)
 
     def step(self, step: Step) -> StepTrace:
         self.makers.append(step.task if isinstance(step, Call) else 0)
         self.results.append(-1)
         kernel = self.kernel
-        if kernel is None or self.refused:
+        if kernel is None:
             return StepTrace(Unsupported(self.refused))
         started = kernel.net.now
         try:
@@ -155,10 +165,9 @@ class _Run:
             if position < len(registers) and registers[position] & 0xFFFF_FFFF in WORKER_FDS:
                 return _RESERVED
         task = kernel.task(call.task)
-        if encoded.image:
-            if self._names_reserved(call.args):
-                return _RESERVED
-            task.memory.load(encoded.image)
+        if encoded.image and self._names_reserved(call.args):
+            return _RESERVED
+        task.memory.load(encoded.image)
         result = kernel.syscall(task, name, registers)
         step = len(self.results) - 1
         if isinstance(result, Blocked):

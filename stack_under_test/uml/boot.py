@@ -132,7 +132,7 @@ class Machine:
             self._process.wait(5)
         with open(self._folder / "console", "rb") as console:
             console.seek(max(0, os.fstat(console.fileno()).st_size - _LAST_WORDS))
-            lines = [line for line in console.read().decode(errors="replace").splitlines() if line.strip()]
+            lines = [line for line in console.read().decode(errors="replace").splitlines() if line.strip() and "reboot:" not in line]
         for line in lines:
             if _PANIC in line:
                 return "panic: " + line.partition(_PANIC)[2].strip()

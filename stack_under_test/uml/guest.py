@@ -15,7 +15,9 @@ What comes down the pipe is as for any worker (`worker.serve`), but for one word
 from __future__ import annotations
 
 import ctypes
-import fcntl
+import encodings.ascii
+import encodings.idna
+import encodings.latin_1
 import gc
 import marshal
 import os
@@ -39,7 +41,7 @@ _DEVICE = "/dev/hostpipe"
 _MS_RDONLY, _MS_REMOUNT = 1, 0x20
 _POWER_OFF = 0x4321FEDC
 _CAP_SYS_BOOT = 22
-_SYS_CLOCK_GETTIME, _SYS_CLOCK_NANOSLEEP, _TIMER_ABSTIME, _CLOCK_MONOTONIC = 228, 230, 1, 1
+_SYS_IOCTL, _SYS_CLOCK_GETTIME, _SYS_CLOCK_NANOSLEEP, _TIMER_ABSTIME, _CLOCK_MONOTONIC = 16, 228, 230, 1, 1
 _NEW_ROOT = "/tmp"
 _LENGTH = struct.Struct("<I")
 _TASKS = range(8)
@@ -63,7 +65,8 @@ class Clock:
         self._address = ctypes.addressof(self._timespec)
 
     def restart(self) -> None:
-        fcntl.ioctl(self._pipe, _RESTART, TIME_OF_DAY_NS)
+        if kernel.syscall(_SYS_IOCTL, self._pipe, _RESTART, TIME_OF_DAY_NS, 0, 0, 0) != 0:
+            raise kernel.failure("hostpipe")
 
     def sleep_until(self, ns: int) -> None:
         self._timespec[:] = divmod(ns, 1_000_000_000)

@@ -65,10 +65,6 @@ class _SigAction(ctypes.Structure):
     )
 
 
-class Died(Exception):
-    """The kernel refused something that the worker cannot do without."""
-
-
 def failure(what: str) -> OSError:
     number = get_errno()
     return OSError(number, f"{what}: {os.strerror(number)}")

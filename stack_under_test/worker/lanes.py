@@ -12,7 +12,7 @@ again, the lanes have done what they could.  Elsewhere such a race is left to th
 Commands cross a shared page: registers in, the result out, a futex to wake the lane.  Whether a call waits is read
 from the kernel: /proc/PID/syscall names the call a process sleeps in, and /proc/PID/stat says whether that sleep is
 interruptible (the wait of a blocking call) or not (a lock about to be released).  The order of the three looks
-matters, see `look`.
+matters, see `Lane._sleeps`.
 """
 
 from __future__ import annotations
@@ -153,11 +153,6 @@ class Lanes:
         self._board = Board()
         self._proc = proc
         self._lanes: dict[int, Lane] = {}
-
-    @property
-    def observes(self) -> bool:
-        """Whether blocking is observed rather than concluded from a bounded wait."""
-        return self._proc is not None
 
     def get(self, task: int) -> Lane | None:
         return self._lanes.get(task)

@@ -30,7 +30,11 @@ def test_it_can_be_driven_step_by_step() -> None:
 
 @pytest.mark.parametrize(
     ("world", "reason"),
-    [(World(link="tap"), "link tap"), (World(sysctls=(("net.ipv4.no_such", "1"),)), "sysctl net.ipv4.no_such")],
+    [
+        (World(link="tap"), "link tap"),
+        (World(sysctls=(("net.ipv4.no_such", "1"),)), "sysctl net.ipv4.no_such"),
+        (World(sysctls=(("net.ipv4.tcp_sack", "x"),)), "sysctl net.ipv4.tcp_sack = x"),
+    ],
 )
 def test_a_world_it_does_not_have_is_unsupported_at_the_first_step(world: World, reason: str) -> None:
     (step,) = ReferenceTarget().run(Program((Call("dup", (0,)), Call("dup", (0,))), world)).steps

@@ -61,7 +61,6 @@ DATA = replace(PURE, flags=PSH | ACK, payload=b"hello")
 LAST = replace(PURE, flags=FIN | ACK)
 RESET = TcpSegment(PEER_PORT, PORT, RST, peer(1))
 ANSWER = replace(OPEN, flags=SYN | ACK, ack=iss(1))
-__all__ = ["ACK", "FIN", "PSH", "RST", "SYN", "URG"]
 
 
 def stamped(segment: TcpSegment, value: int, echo: Rel | int = Rel("ts")) -> TcpSegment:  # noqa: B008
@@ -233,7 +232,7 @@ def _returned(step: Call, outcome: Returned) -> str:
             return State(octets[0]).name
         number = int(struct.unpack_from("<i", octets)[0])
         return f"= {errno_name(number)}" if number and step.args[2] == abi.SO_ERROR else f"= {number}"
-    if step.sys in ("recv", "read") and "arg1" in outs and outcome.value:
+    if step.sys in ("recv", "read") and outs.get("arg1"):
         return f"= {outcome.value} {outs['arg1']!r}"
     if step.sys == "ioctl":
         return f"= {struct.unpack('<i', outs['arg2'])[0]}"
@@ -245,7 +244,8 @@ def frame(octets: bytes, isns: dict[tuple[int, int], int]) -> str:
     segment = packet.parse(octets).upper
     if not isinstance(segment, Tcp):
         return packet.summary(octets)
-    start = 0 if segment.flags & RST and not segment.seq else _distance(segment.seq, isns.get((segment.sport, segment.dport), 0))
+    isn = isns.get((segment.sport, segment.dport), 0)
+    start = 0 if segment.flags & RST and not segment.seq else _distance(segment.seq, isn)
     end = start + len(segment.payload) + bool(segment.flags & SYN) + bool(segment.flags & FIN)
     words = [format_flags(segment.flags), f"{start}:{end}({len(segment.payload)})"]
     if segment.flags & ACK:

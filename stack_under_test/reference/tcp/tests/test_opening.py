@@ -6,26 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from stack_under_test.contract.frames import Rel
+from stack_under_test.contract.frames import Rel, TcpOption, TcpSegment
 from stack_under_test.reference.tcp.tests.build import (
-    ACK,
     ANSWER,
     DATA,
     ERROR,
-    FIN,
     HERE,
     MSS,
     OPEN,
-    PSH,
     PURE,
     RESET,
-    RST,
     SACK_OK,
     STATE,
-    SYN,
     THERE,
-    TcpOption,
-    TcpSegment,
     acts,
     client,
     crossed,
@@ -40,6 +33,7 @@ from stack_under_test.reference.tcp.tests.build import (
     syn_sent,
     write,
 )
+from stack_under_test.wire.tcp import ACK, FIN, PSH, RST, SYN
 
 SYN_OUT = "S 0:1(0) <mss 1460,sackOK,TS ecr 0,wscale 7>"
 ACCEPT = "c = accept4(l, NULL, NULL, SOCK_NONBLOCK)"

@@ -6,21 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from stack_under_test.contract.frames import TcpSegment
 from stack_under_test.reference.tcp.tests.build import (
-    ACK,
     CLOSE,
     DATA,
-    FIN,
     LAST,
     MSS,
     OPEN,
-    PSH,
     PURE,
     READ,
     SACK_OK,
     STATE,
-    URG,
-    TcpSegment,
     acts,
     established,
     iss,
@@ -33,6 +29,7 @@ from stack_under_test.reference.tcp.tests.build import (
     windows,
     write,
 )
+from stack_under_test.wire.tcp import ACK, FIN, PSH, URG
 
 INLINE = setsockopt("SOL_SOCKET", "SO_OOBINLINE", 1)
 OOB = "recv(c, &buf[4], 4, MSG_OOB)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,7 +53,7 @@ def test_the_blocks_are_the_union_of_what_came_most_recent_first(pieces: list[tu
 @given(ranges)
 def test_the_blocks_never_touch(pieces: list[tuple[int, int]]) -> None:
     known = sorted(offsets(holding(*((start, start + size) for start, size in pieces))))
-    assert all(left[1] < right[0] for left, right in zip(known, known[1:], strict=False))
+    assert all(left[1] < right[0] for left, right in pairwise(known))
 
 
 def test_a_block_that_grows_moves_to_the_front() -> None:

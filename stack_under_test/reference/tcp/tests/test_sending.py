@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from stack_under_test.contract.frames import TcpOption, TcpSegment
 from stack_under_test.reference.tcp.tests.build import (
     ANSWER,
     CLOSE,
@@ -17,8 +18,6 @@ from stack_under_test.reference.tcp.tests.build import (
     PURE,
     SHUT_WR,
     Line,
-    TcpOption,
-    TcpSegment,
     established,
     iss,
     peer,
@@ -126,7 +125,8 @@ def test_segments_are_as_large_as_the_peer_allows(mss: int, sizes: list[int]) ->
 
 def test_without_the_option_segments_carry_536_octets() -> None:
     """RFC 9293 3.7.1 (MUST-15)."""
-    assert play(established(replace(OPEN, options=())), write(1000)) == ["= 1000", ". 1:537(536) ack 1", "P. 537:1001(464) ack 1"]
+    scene = established(replace(OPEN, options=()))
+    assert play(scene, write(1000)) == ["= 1000", ". 1:537(536) ack 1", "P. 537:1001(464) ack 1"]
 
 
 def test_maxseg_bounds_what_is_announced_and_what_is_sent() -> None:
@@ -205,7 +205,8 @@ def test_writing_after_the_peers_reset_raises_sigpipe() -> None:
 
 
 def test_writing_after_shutdown_raises_sigpipe() -> None:
-    assert play((*established(), SHUT_WR), write(1), write(1, "MSG_NOSIGNAL"), ERROR) == ["= EPIPE", "SIGPIPE", "= EPIPE", "= 0"]
+    scene = (*established(), SHUT_WR)
+    assert play(scene, write(1), write(1, "MSG_NOSIGNAL"), ERROR) == ["= EPIPE", "SIGPIPE", "= EPIPE", "= 0"]
 
 
 def test_the_peers_fin_does_not_stop_our_data() -> None:

@@ -9,22 +9,16 @@ from dataclasses import replace
 
 import pytest
 
+from stack_under_test.contract.frames import TcpSegment
 from stack_under_test.reference.tcp.tests.build import (
-    ACK,
     DATA,
     ERROR,
-    FIN,
     LAST,
     OPEN,
-    PSH,
     PURE,
     RESET,
-    RST,
     STATE,
-    SYN,
-    URG,
     Scene,
-    TcpSegment,
     close_wait,
     closing,
     crossed,
@@ -41,6 +35,7 @@ from stack_under_test.reference.tcp.tests.build import (
     time_wait,
     write,
 )
+from stack_under_test.wire.tcp import ACK, FIN, PSH, RST, SYN, URG
 
 BEFORE_FIN = {"SYN_RECV": crossed(), "ESTABLISHED": established(), "FIN_WAIT1": fin_wait1(), "FIN_WAIT2": fin_wait2()}
 AFTER_FIN = {"CLOSING": closing(), "CLOSE_WAIT": close_wait(), "LAST_ACK": last_ack()}
