@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from fuzz.arguments import HEADER_OPTIONS
+from fuzz.chooser import Chooser
 from fuzz.model import Draft, Endpoint
 from stack_under_test.contract import abi
 from stack_under_test.contract.frames import Frame, Ip, UdpDatagram
@@ -46,7 +48,7 @@ _TOLD = (
     ControlMessage(abi.SOL_IP, abi.IP_PKTINFO, struct.pack("<i4s4s", 0, PEER_IP, bytes(4))),
     ControlMessage(abi.SOL_IP, abi.IP_PKTINFO, b"\0" * 4),
     ControlMessage(abi.SOL_IP, abi.IP_RETOPTS, b"\x01" * 4),
-    ControlMessage(abi.SOL_IP, abi.IP_RETOPTS, b"\x07\x07\x04\0\0\0\0\0"),
+    *[ControlMessage(abi.SOL_IP, abi.IP_RETOPTS, octets) for octets in HEADER_OPTIONS[2:10:3]],
     ControlMessage(abi.SOL_IP, abi.IP_PROTOCOL, struct.pack("<i", 17)),
     ControlMessage(abi.SOL_IP, 99, b""),
     ControlMessage(abi.SOL_SOCKET, abi.SO_MARK, struct.pack("<i", 1)),
@@ -58,12 +60,11 @@ _TOLD = (
     ControlMessage(abi.SOL_TCP, 1, b"x"),
 )
 _ROOMS = (200, 200, 0, 1, 16, 20, 24, 32)
-_IP = (Ip(), Ip(ttl=7, tos=16), Ip(options=b"\x07\x07\x04\0\0\0\0\0"), Ip(tos=3), Ip(options=b"\x01\x01\x01\x00"))
+_PLAIN = (Ip(), Ip(ttl=7, tos=16), Ip(tos=3))
 
 
-def control_for(draft: Draft) -> tuple[Pointer, int]:
+def control_for(choose: Chooser) -> tuple[Pointer, int]:
     """A control buffer to send, and its length, which is by chance wrong."""
-    choose = draft.choose
     messages = tuple([choose.choice(_TOLD) for _ in range(choose.choice((1, 1, 2)))])
     length = sum(16 + (len(message.data) + 7) // 8 * 8 for message in messages)
     return Control(messages), length if choose.chance(85) else choose.choice((0, 15, 16, length - 1, length + 8))
@@ -72,7 +73,7 @@ def control_for(draft: Draft) -> tuple[Pointer, int]:
 def send_with(draft: Draft, endpoint: Endpoint) -> None:
     """sendmsg with control messages."""
     choose = draft.choose
-    control, length = control_for(draft)
+    control, length = control_for(choose)
     name, namelen = (NULL, 0) if choose.chance(40) else (Inet(PEER_IP, 40001), 16)
     octets = Octets(draft.octets(endpoint.fd, 5))
     draft.call("sendmsg", endpoint.fd, MsgHdr(name, namelen, IoVec(((octets, 5),)), None, control, length), 0)
@@ -85,7 +86,8 @@ def receive_adorned(draft: Draft, endpoint: Endpoint) -> None:
         option = choose.choice(ASKED)
         draft.call("setsockopt", endpoint.fd, abi.SOL_IP, option, Ints((choose.choice((1, 1, 1, 0)),)), 4)
     if endpoint.port is not None:
-        draft.inject(Frame(UdpDatagram(40001, endpoint.port, b"adorned"), choose.choice(_IP)))
+        ip = Ip(options=choose.choice(HEADER_OPTIONS)) if choose.chance(50) else choose.choice(_PLAIN)
+        draft.inject(Frame(UdpDatagram(40001, endpoint.port, b"adorned"), ip))
         endpoint.unread += 1
         draft.woken(endpoint)
     receive_message(draft, endpoint)

@@ -51,6 +51,40 @@ CLASS_E = bytes((240, 0, 0, 1))
 SENT_SIZES = (0, 1, 15, 17, 128, 129, 65536, 200_000)
 """What a send claims wrongly stays inside the caller's memory: how much of a stream Linux takes before a fault depends on
 how full the task's page fragment is, which no program decides."""
+_HERE, _THERE = STACK_IP.hex(), PEER_IP.hex()
+HEADER_OPTIONS = tuple(
+    bytes.fromhex(text)
+    for text in (
+        "01010101",
+        "00000000",
+        "0707040000000000",
+        "0707080000000000",
+        "070b04000000000000000000",
+        "0703040000000000",
+        "0707050000000000",
+        "07020400",
+        f"830704{_THERE}00",
+        f"830b08{_HERE}{_THERE}00",
+        "83030400",
+        f"890704{_THERE}00",
+        "440809f000000000",
+        "4408090000000000",
+        f"44080903{_THERE}",
+        "4404050000000000",
+        f"440c0d01{_THERE}00000000",
+        "860600000001" + "0000",
+        "94040000",
+        "94040001",
+        "82030000",
+        "ff010000",
+        "ff000000",
+        "4201" + "0000",
+        "01" * 40,
+    )
+)
+"""Options of the IP header, sound and not (RFC 791, RFC 2113): record route, source routes, timestamps without room for
+one (the time of day would not repeat), security labels, router alert, unknown and cut ones."""
+
 SIZES = (0, 1, -1, 15, 17, 128, 129, INT_MAX, 1 << 31, 1 << 32, LONG_MAX, LONG_MIN)
 LITTLE = (0, 1, -1, 2, 3, 255, 1000, INT_MAX, INT_MIN)
 ADDRESSES: tuple[Arg, ...] = (

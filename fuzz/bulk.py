@@ -13,8 +13,8 @@ from fuzz.model import Draft, Endpoint, Flow
 from fuzz.segments import flow_of
 from stack_under_test.contract import abi
 from stack_under_test.contract.frames import Rel, TcpOption
-from stack_under_test.contract.values import Buffer, Ints, Octets
-from stack_under_test.wire.tcp import ACK, FIN, PSH
+from stack_under_test.contract.values import Buffer, InOut, Ints, Octets, PollFds
+from stack_under_test.wire.tcp import ACK, FIN, PSH, URG
 
 Move = Callable[[Draft, Endpoint], None]
 _NOP = TcpOption("nop")
@@ -119,6 +119,30 @@ def close_window(draft: Draft, endpoint: Endpoint) -> None:
         draft.acknowledge(flow, window=choose.choice((65535, 2, 1000)))
 
 
+def urgent_and_read(draft: Draft, endpoint: Endpoint) -> None:
+    """Urgent data comes and is asked for: by MSG_OOB, by the mark, in line (RFC 6093)."""
+    flow, choose = flow_of(endpoint), draft.choose
+    if flow.fin_sent or endpoint.closed:
+        return
+    if choose.chance(30):
+        draft.call("setsockopt", endpoint.fd, abi.SOL_SOCKET, abi.SO_OOBINLINE, Ints((1,)), 4)
+    octets = draft.peer_octets(flow, choose.choice((1, 3)))
+    draft.inject(flow.segment(ACK | PSH | URG, octets, urgent=choose.choice((len(octets), 1, len(octets) + 1))))
+    flow.sent += len(octets)
+    endpoint.unread += len(octets)
+    for _ in range(choose.integer(1, 3)):
+        match choose.integer(0, 3):
+            case 0:
+                flags = abi.MSG_OOB | choose.choice((0, abi.MSG_PEEK, abi.MSG_TRUNC))
+                draft.call("recv", endpoint.fd, Buffer(4), choose.choice((4, 1, 0)), flags)
+            case 1:
+                draft.call("ioctl", endpoint.fd, abi.SIOCATMARK, InOut((-1,)))
+            case 2:
+                draft.call("recv", endpoint.fd, Buffer(100), 100, abi.MSG_DONTWAIT)
+            case _:
+                draft.call("poll", PollFds(((endpoint.fd, abi.POLLPRI | abi.POLLIN),)), 1, 0)
+
+
 BULK: Weights[Move] = Weights(
     (4, flood),
     (4, scattered),
@@ -127,5 +151,6 @@ BULK: Weights[Move] = Weights(
     (3, lose),
     (2, close_window),
     (2, small_buffers),
+    (2, urgent_and_read),
     (1, wait_for_room),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fuzz import options
+from fuzz.ancillary import control_for
 from fuzz.arguments import ADDRESSES, LITTLE, MESSAGE_FLAGS
 from fuzz.chooser import Weights
 from fuzz.model import Draft, Endpoint
@@ -73,7 +74,9 @@ def _send_by(draft: Draft, endpoint: Endpoint, octets: Octets, size: int, flags:
             vector = IoVec(((Octets(octets.data[:half]), half), (Octets(octets.data[half:]), size - half)))
             draft.call("writev", fd, vector, 2)
         case 8:
-            draft.call("sendmsg", fd, MsgHdr(iov=IoVec(((octets, size),))), flags)
+            control, length = control_for(draft.choose) if draft.choose.chance(15) else (NULL, 0)
+            header = MsgHdr(iov=IoVec(((octets, size),)), control=control, controllen=length)
+            draft.call("sendmsg", fd, header, flags)
         case _:
             draft.call("sendto", fd, octets, size, flags, Inet(PEER_IP, 7), 16)
 
@@ -176,6 +179,11 @@ def epoll(draft: Draft, endpoint: Endpoint) -> None:
         _epoll_control(draft, endpoint, abi.EPOLL_CTL_ADD)
     elif choose.chance(50):
         _epoll_control(draft, endpoint, choose.choice((abi.EPOLL_CTL_ADD, abi.EPOLL_CTL_MOD, abi.EPOLL_CTL_DEL)))
+    if choose.chance(6):
+        outer = draft.call("epoll_create1", 0)
+        watched = draft.epolls[0]
+        draft.call("epoll_ctl", outer, abi.EPOLL_CTL_ADD, watched, EpollEvent(abi.EPOLLIN, watched.step))
+        draft.epolls.append(outer)
     if choose.chance(80):
         draft.call("epoll_wait", draft.epolls[-1], Buffer(48, "events"), 4, 0)
 
@@ -205,23 +213,50 @@ def nonblocking(draft: Draft, endpoint: Endpoint) -> None:
     endpoint.nonblock = on
 
 
+_FCNTLS = (
+    (abi.F_GETFL, 0),
+    (abi.F_GETFD, 0),
+    (abi.F_SETFD, 1),
+    (abi.F_SETFD, 2),
+    (abi.F_SETFL, abi.O_ASYNC),
+    (abi.F_SETFL, abi.O_DIRECT),
+    (abi.F_SETFL, abi.O_APPEND | abi.O_NONBLOCK),
+    (abi.F_GETOWN, 0),
+    (abi.F_SETOWN, 0),
+    (abi.F_GETSIG, 0),
+    (abi.F_DUPFD_CLOEXEC, 1 << 20),
+    (abi.F_GETPIPE_SZ, 0),
+    (1025, 0),
+    (1027, 0),
+)
+
+
 def control(draft: Draft, endpoint: Endpoint) -> None:
+    """What any file can be asked."""
     choose = draft.choose
-    match choose.integer(0, 6):
-        case 0:
-            draft.call("fcntl", endpoint.fd, abi.F_GETFL, 0)
-        case 1:
-            draft.call("fcntl", endpoint.fd, abi.F_GETFD, 0)
+    match choose.integer(0, 4):
+        case 0 | 1:
+            draft.call("fcntl", endpoint.fd, *choose.choice(_FCNTLS))
         case 2:
-            draft.call("fcntl", endpoint.fd, abi.F_SETFD, choose.choice((1, 0, 2)))
-        case 3:
-            draft.call("fcntl", endpoint.fd, abi.F_GETOWN, 0)
-        case 4:
-            draft.call("fcntl", endpoint.fd, abi.F_SETOWN, 0)
-        case 5:
             draft.call("lseek", endpoint.fd, choose.choice(LITTLE), choose.choice((0, 1, 2, 3, -1)))
+        case 3:
+            draft.call("ioctl", endpoint.fd, choose.choice((abi.FIOCLEX, abi.FIONCLEX, abi.FIOASYNC)), InOut((1,)))
         case _:
             draft.call("fstat", endpoint.fd, Buffer(144, "stat"))
+
+
+_DEVICES = tuple([int.from_bytes(name, "little") for name in (b"tun0", b"lo", b"no")])
+_DEVICE_REQUESTS = (abi.SIOCGIFFLAGS, abi.SIOCGIFADDR, abi.SIOCGIFMTU, abi.SIOCGIFINDEX)
+
+
+def device(draft: Draft, endpoint: Endpoint) -> None:
+    """What a socket can be asked about the host's links (netdevice(7))."""
+    choose = draft.choose
+    if choose.chance(15):
+        draft.call("ioctl", endpoint.fd, abi.SIOCGIFCONF, InOut((choose.choice((0, 40, 1000)), 0, 0, 0)))
+    else:
+        request = InOut((choose.choice(_DEVICES), *[0] * 9))
+        draft.call("ioctl", endpoint.fd, choose.choice(_DEVICE_REQUESTS), request)
 
 
 def duplicate(draft: Draft, endpoint: Endpoint) -> None:
@@ -302,6 +337,7 @@ CONNECTED: Weights[Move] = Weights(
     (5, queues),
     (3, nonblocking),
     (2, control),
+    (1, device),
     (2, duplicate),
     (3, again),
     (4, options.set_option),
@@ -325,6 +361,7 @@ UNCONNECTED: Weights[Move] = Weights(
     (2, queues),
     (3, nonblocking),
     (3, control),
+    (1, device),
     (2, duplicate),
     (2, shutdown),
     (1, close),

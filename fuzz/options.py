@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from fuzz.arguments import GROUP
+from fuzz.arguments import GROUP, HEADER_OPTIONS
 from fuzz.chooser import Chooser, Weights
 from fuzz.model import Draft, Endpoint
 from stack_under_test.contract import abi
@@ -85,7 +85,7 @@ SOCKET_OPTIONS = (
     ),
 )
 IP_OPTIONS = (
-    Option(abi.SOL_IP, abi.IP_OPTIONS, (b"", b"\x01" * 4, b"\x07\x03\x04\0", b"\x83\x03\x04\0", b"\xff\0"), 40),
+    Option(abi.SOL_IP, abi.IP_OPTIONS, (b"", *HEADER_OPTIONS), 40),
     Option(abi.SOL_IP, abi.IP_MULTICAST_IF, (STACK_IP, PEER_IP, bytes(4)), 4),
     *_table(
         abi.SOL_IP,
@@ -174,11 +174,31 @@ UNSTEADY = (
     Option(abi.SOL_SOCKET, abi.SO_MEMINFO, (), 36),
 )
 
+_CHANGES_THE_WORLD = frozenset(
+    {abi.TCP_FASTOPEN_CONNECT, abi.TCP_REPAIR, abi.TCP_CONGESTION, abi.IP_ADD_MEMBERSHIP, abi.IP_DROP_MEMBERSHIP}
+)
+_UNSTEADY_NAMES = frozenset({(option.level, option.name) for option in UNSTEADY})
+
+
+def _every(level: int, prefix: str) -> tuple[Option, ...]:
+    """Every option that `abi` has a name for, with any values: most are refused, and each in its own way."""
+    numbers = sorted({value for name, value in vars(abi).items() if name.startswith(prefix)})
+    return tuple(
+        [
+            Option(level, number, (1, 0, -1, 2, 1000, bytes(8), bytes(16)), 8)
+            for number in numbers
+            if number not in _CHANGES_THE_WORLD and (level, number) not in _UNSTEADY_NAMES
+        ]
+    )
+
+
+EVERY = (*_every(abi.SOL_SOCKET, "SO_"), *_every(abi.SOL_IP, "IP_"), *_every(abi.SOL_TCP, "TCP_"))
+
 STREAM: Weights[tuple[Option, ...]] = Weights(
-    (40, SOCKET_OPTIONS), (50, TCP_OPTIONS), (20, IP_OPTIONS), (10, UDP_OPTIONS), (1, LASTING)
+    (40, SOCKET_OPTIONS), (50, TCP_OPTIONS), (20, IP_OPTIONS), (10, UDP_OPTIONS), (20, EVERY), (1, LASTING)
 )
 DATAGRAM: Weights[tuple[Option, ...]] = Weights(
-    (40, SOCKET_OPTIONS), (40, IP_OPTIONS), (20, UDP_OPTIONS), (10, TCP_OPTIONS), (1, LASTING)
+    (40, SOCKET_OPTIONS), (40, IP_OPTIONS), (20, UDP_OPTIONS), (10, TCP_OPTIONS), (20, EVERY), (1, LASTING)
 )
 _ODD_SIZES = (0, 1, 2, 3, 5, 8, -1)
 

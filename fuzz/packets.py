@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from fuzz.arguments import BROADCAST, ELSEWHERE, EVERYONE, GROUP, LOCALHOST
+from fuzz.arguments import BROADCAST, ELSEWHERE, EVERYONE, GROUP, HEADER_OPTIONS, LOCALHOST
 from fuzz.chooser import Weights
 from fuzz.model import Draft, Endpoint
-from fuzz.segments import IP_OPTIONS, damage, icmp_error
+from fuzz.segments import damage, icmp_error
 from stack_under_test.contract.frames import (
     PEER_ISN,
     Body,
@@ -78,7 +78,7 @@ def ping(draft: Draft) -> None:
     if choose.chance(30):
         ip = Ip(dst=choose.choice(_DESTINATIONS), tos=choose.choice((0, 16, 3)), ttl=choose.choice((64, 1, 0)))
     elif choose.chance(10):
-        ip = Ip(options=choose.choice(IP_OPTIONS))
+        ip = Ip(options=choose.choice(HEADER_OPTIONS))
     draft.inject(Frame(IcmpMessage(kind, choose.choice((0, 0, 0, 5)), b"\x12\x34\0\x01", body, checksum), ip))
 
 

@@ -45,7 +45,7 @@ class Profile:
     noise: int = 7
     bent: int = 4
     timed: int = 1
-    pauses: tuple[int, ...] = (70 * MS, 120 * MS, 10 * MS)
+    pauses: tuple[int, ...] = (70 * MS, 120 * MS, 10 * MS, 70 * MS, 120 * MS, 300 * MS)
     foreign: int = 3
     crafted: int = 2
     tuned: int = 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from fuzz.arguments import ANY, BROADCAST, ELSEWHERE, GROUP, LOCALHOST
+from fuzz.arguments import ANY, BROADCAST, ELSEWHERE, GROUP, HEADER_OPTIONS, LOCALHOST
 from fuzz.chooser import Weights
 from fuzz.model import NXT, Draft, Endpoint, Flow
 from stack_under_test.contract.frames import Frame, IcmpMessage, Rel, TcpOption, TcpSegment
@@ -188,7 +188,7 @@ def damage(draft: Draft, frame: Frame) -> Frame:
         case 4:
             return replace(frame, ip=replace(ip, ihl=choose.choice((0, 4, 6, 15))))
         case 5:
-            return replace(frame, ip=replace(ip, options=choose.choice(IP_OPTIONS)))
+            return replace(frame, ip=replace(ip, options=choose.choice(HEADER_OPTIONS)))
         case 6 if isinstance(body, TcpSegment):
             return replace(frame, body=replace(body, data_offset=choose.choice((0, 4, 5, 6, 15))))
         case 7 if isinstance(body, TcpSegment):
@@ -198,7 +198,6 @@ def damage(draft: Draft, frame: Frame) -> Frame:
 
 
 SOURCES = (ELSEWHERE, LOCALHOST, STACK_IP, BROADCAST, GROUP, ANY)
-IP_OPTIONS = (b"\x01" * 4, b"\x07\x07\x04\0\0\0\0\0", b"\x83\x03\x04\0", b"\xff\x01\0\0")
 BROKEN_OPTIONS = (
     TcpOption("raw", (2, b"")),
     TcpOption("raw", (2, b"\x05")),

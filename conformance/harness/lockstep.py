@@ -23,7 +23,7 @@ from stack_under_test.contract.trace import Trace
 
 from .compare import DEFAULT, NotModelled, Policy, compare
 from .divergence import Divergence
-from .timing import LATE_NS, excess_ns, unsteady_from
+from .timing import LATE_NS, excess_ns, tick_from, unsteady_from
 
 
 @runtime_checkable
@@ -155,6 +155,8 @@ class Pair:
         if isinstance(found, NotModelled):
             return Unsupported(found.step, found.side, found.reason, left, right)
         unsteady = _unsteady(program, (left, right), traits)
+        if unsteady is None and found.kind in ("frames.missing", "frames.extra") and not traits[0].virtual_time:
+            unsteady = tick_from(left, right, found.step)
         if unsteady is not None and unsteady <= found.step:
             return Unsteady(unsteady, found, left, right)
         return Diverge(found, left, right)

@@ -56,8 +56,8 @@ class Out(NamedTuple):
 
 
 _RECEIVING = frozenset({"recv", "recvfrom", "recvmsg"})
-_CHOSEN = (*range(2), *range(4, 8))
-"""Where the stack's port and sequence number stand in a TCP header it sent."""
+_CHOSEN = (*range(2), *range(4, 8), 16, 17)
+"""Where the stack's port, its sequence number and the checksum over them stand in a TCP header it sent."""
 
 
 def _without_numbers(outs: Outs) -> Outs:
@@ -68,8 +68,10 @@ def _without_numbers(outs: Outs) -> Outs:
         if path == "arg1" or ".iov" in path:
             gone = {place - at for place in _CHOSEN}
             at += len(octets)
-            octets = bytes(0 if index in gone else octet for index, octet in enumerate(octets[:8])) + octets[8:]
-        cleaned.append((path, octets))
+            head = bytes(0 if index in gone else octet for index, octet in enumerate(octets[:18]))
+            cleaned.append((path, head + octets[18:]))
+        else:
+            cleaned.append((path, octets))
     return tuple(cleaned)
 
 

@@ -72,9 +72,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "the stack takes the option for data, and the number in it was its own",
         ),
         "quoted-numbers": Rule(
-            "source port and sequence number of a TCP header read from the error queue",
-            "zeroed: octets 0, 1 and 4 to 7 of what the call read",
-            "the header is the stack's own segment, quoted back; both numbers were its choice",
+            "source port, sequence number and checksum of a TCP header read from the error queue",
+            "zeroed: octets 0, 1, 4 to 7, 16 and 17 of what the call read",
+            "the header is the stack's own segment, quoted back; the numbers were its choice",
         ),
         "quoted": Rule(
             "in a packet quoted by an ICMP error: acknowledgement number, TSecr, checksum, ephemeral port; and the IP "

@@ -59,3 +59,16 @@ def unsteady_from(program: Program, trace: Trace) -> int | None:
         if not isinstance(step, Advance):
             active = max(active, raw.ended)
     return None
+
+
+def tick_from(real: Trace, told: Trace, until: int) -> int | None:
+    """The first step after which a timer of the very next tick was running, if it ran out in real time before `until` ended.
+
+    Linux arms such a timer when it owes an acknowledgement of a connection that has had no data yet: it fires within
+    a tick, wherever the program is by then.  Only a side that tells its timers (`pending`) can show that one ran.
+    """
+    last = real.steps[min(until, len(real.steps) - 1)].ended
+    for index, (ran, step) in enumerate(zip(real.steps[: until + 1], told.steps, strict=False)):
+        if step.pending is not None and step.pending <= last - ran.started + TICK_NS // 2 and step.pending <= TICK_NS:
+            return index
+    return None

@@ -88,12 +88,13 @@ Event = FrameOut | Completion | Signalled
 
 @dataclass(frozen=True, slots=True)
 class StepTrace:
-    """`started`/`ended` bound the step in time."""
+    """`started`/`ended` bound the step in time; `pending` is how long after it the next timer is due, where a stack tells."""
 
     outcome: Outcome
     events: tuple[Event, ...] = ()
     started: int = 0
     ended: int = 0
+    pending: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

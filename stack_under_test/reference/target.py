@@ -134,7 +134,8 @@ class _Run:
             outcome, events = Unsupported(str(reason)), ()
         except Exception:
             outcome, events = Killed("exception", traceback.format_exc()), ()
-        return StepTrace(outcome, events, started, kernel.net.now)
+        due = kernel.next_deadline()
+        return StepTrace(outcome, events, started, kernel.net.now, None if due is None else due - kernel.net.now)
 
     def _outcome(self, kernel: Kernel, step: Step) -> Outcome:
         if isinstance(step, Call):

@@ -29,6 +29,8 @@ class UserMemory:
         """Place a call's image at the start of the arena; the rest of the arena is zero."""
         size = len(image)
         used = self._used
+        if not size and not used:
+            return
         self.octets[: max(used, size)] = image if size >= used else image + bytes(used - size)
         self._used = size
 

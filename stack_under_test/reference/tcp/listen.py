@@ -295,7 +295,8 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
         child.total_retrans = request.num_retrans
         child.undo_marker = isn
     child.mss_clamp = request.mss
-    child.advmss = request.advmss
+    device_mss = advmss(sk.net, child.route)
+    child.advmss = min(sk.user_mss, device_mss) if sk.user_mss else device_mss
     sync_mss(child, mtu(child))
     if len(segment.payload) >= child.rcv_mss + 0 and segment.payload:
         child.last_seg_size = len(segment.payload) - child.tcp_header_len + segment.doff

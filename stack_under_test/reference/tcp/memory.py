@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from . import window
-from .segment import PAGE, SHARED_INFO, SKB_SIZE, RcvSkb
-from .seq import after
+from .segment import FIN, PAGE, SHARED_INFO, RcvSkb
+from .seq import MASK, after
 from .sock import TcpSock
+
+
+MAX_COPY = PAGE - SHARED_INFO
+"""`SKB_MAX_ORDER(0, 0)`: what fits a page beside the shared info."""
 
 
 def schedule(sk: TcpSock, skb: RcvSkb) -> bool:
@@ -33,22 +37,45 @@ def _prune(sk: TcpSock, skb: RcvSkb) -> bool:
 
 
 def _collapse(sk: TcpSock) -> None:
-    """`tcp_collapse` of the receive queue: copy into buffers of a page, skipping what is already well filled."""
-    merged: list[RcvSkb] = []
-    for skb in sk.receive_queue:
-        tail = merged[-1] if merged else None
-        if tail is not None and skb.seq == tail.end_seq and len(tail.data) + len(skb.data) <= PAGE - SHARED_INFO:
-            sk.rmem_alloc -= tail.truesize + skb.truesize
-            tail.data += skb.data
-            tail.end_seq = skb.end_seq
-            tail.flags |= skb.flags
-            tail.truesize = SKB_SIZE + PAGE
-            tail.room = PAGE - SHARED_INFO - len(tail.data)
-            sk.rmem_alloc += tail.truesize
-        else:
-            merged.append(skb)
+    """`tcp_collapse` of the receive queue: from the first buffer that wastes memory on, copy into full ones.
+
+    A buffer with FIN is left alone and ends the copying.
+    """
+    queue = list(sk.receive_queue)
+    first = next((index for index, skb in enumerate(queue) if _wasteful(sk, skb, queue[index + 1 : index + 2])), len(queue))
+    last = next((index for index in range(first, len(queue)) if queue[index].flags & FIN), len(queue))
+    if first == last:
+        return
+    start = sk.copied_seq if first == 0 else queue[first].seq
+    start = start if after(start, queue[first].seq) else queue[first].seq
+    octets = b"".join(_beyond(skb, queue[first : index + first]) for index, skb in enumerate(queue[first:last]))
+    octets = octets[(start - queue[first].seq) & MASK :]
+    copies = [_buffer(start, octets, at) for at in range(0, len(octets), MAX_COPY)]
+    sk.rmem_alloc -= sum(skb.truesize for skb in queue[first:last])
     sk.receive_queue.clear()
-    sk.receive_queue.extend(merged)
+    sk.receive_queue.extend([*queue[:first], *copies, *queue[last:]])
+    sk.rmem_alloc += sum(skb.truesize for skb in copies)
+
+
+def _wasteful(sk: TcpSock, skb: RcvSkb, following: list[RcvSkb]) -> bool:
+    """Does copying it gain anything: more memory than its octets are worth as window, or an overlap with the next?"""
+    if not skb.flags & FIN and window.win_from_space(sk, skb.truesize) > len(skb.data):
+        return True
+    return bool(following) and skb.end_seq != following[0].seq
+
+
+def _beyond(skb: RcvSkb, earlier: list[RcvSkb]) -> bytes:
+    """The octets of a buffer that those before it do not hold."""
+    if not earlier:
+        return skb.data
+    known = (earlier[-1].end_seq - skb.seq) & MASK
+    return skb.data[known:] if known <= len(skb.data) else b""
+
+
+def _buffer(start: int, octets: bytes, at: int) -> RcvSkb:
+    """A buffer of its own size for up to MAX_COPY octets."""
+    data = octets[at : at + MAX_COPY]
+    return RcvSkb.of((start + at) & MASK, data)
 
 
 def _prune_ofo(sk: TcpSock, skb: RcvSkb) -> None:

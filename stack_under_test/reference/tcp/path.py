@@ -16,7 +16,8 @@ IPV4_MIN_MTU = 68
 
 
 def mtu(sk: TcpSock) -> int:
-    return dst_mtu(sk.net, sk.route) if sk.route is not None else DEFAULT_MTU
+    """The route's, or without a route what was last known."""
+    return dst_mtu(sk.net, sk.route) if sk.route is not None else sk.pmtu or DEFAULT_MTU
 
 
 def advmss(net: Net, route: Route | None) -> int:

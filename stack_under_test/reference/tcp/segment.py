@@ -9,7 +9,7 @@ import struct
 
 from ...wire.checksum import pseudo_header, verifies
 from ..inet.header_options import HeaderOptions
-from ..inet.truesize import link_truesize, tailroom
+from ..inet.truesize import head_truesize, link_truesize, tailroom
 from .seq import MASK
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
@@ -101,6 +101,19 @@ class RcvSkb:
         else:
             self.truesize = link_truesize(segment.length)
             self.room = tailroom(segment.length)
+
+
+    @classmethod
+    def of(cls, seq: int, data: bytes) -> RcvSkb:
+        """A buffer made for these octets (`alloc_skb`), without headroom."""
+        skb = cls.__new__(cls)
+        skb.seq = seq
+        skb.end_seq = (seq + len(data)) & MASK
+        skb.flags = ACK
+        skb.data = data
+        skb.truesize = head_truesize(len(data))
+        skb.room = skb.truesize - SKB_SIZE - SHARED_INFO - len(data)
+        return skb
 
 
 class TxSkb:

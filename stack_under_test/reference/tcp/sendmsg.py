@@ -12,10 +12,9 @@ from ..wait import MayBlock, Wait, Wakeup
 from .output import bound_to_half_window, current_mss
 from .segment import ACK, PSH, TxSkb
 from .seq import MASK, after
-from .sock import NAGLE_CORK, NAGLE_PUSH, TcpSock
+from .sock import GSO_MAX_SIZE, NAGLE_CORK, NAGLE_PUSH, TcpSock
 from .xmit import push, queue_skb, write_xmit
 
-GSO_LIMIT = 65536 - 1 - 320
 PAGE_FRAGMENT = 32768
 MAX_FRAGS = 17
 
@@ -131,7 +130,7 @@ class _Sender:
         if self.message.flags & abi.MSG_OOB:
             self.goal = self.mss
             return
-        goal = bound_to_half_window(sk, GSO_LIMIT)
+        goal = bound_to_half_window(sk, GSO_MAX_SIZE)
         self.goal = max(goal // self.mss * self.mss, self.mss)
 
     def fill(self) -> bool:

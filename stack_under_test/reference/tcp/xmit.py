@@ -11,10 +11,9 @@ from . import congestion, rtt
 from .output import current_mss, send_probe, transmit
 from .segment import ACK, FIN, PSH, TxSkb
 from .seq import MASK, after, before, between
-from .sock import CA_RECOVERY, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
+from .sock import GSO_MAX_SIZE, CA_RECOVERY, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
 from .window import expand_sndbuf
 
-GSO_MAX_SIZE = 65536
 GSO_MAX_SEGS = 65535
 
 
@@ -54,7 +53,7 @@ def tso_segs(sk: TcpSock, mss: int) -> int:
     shift = (sk.rtt_min_us if sk.rtt_min_us is not None else 0xFFFF_FFFF) >> 9
     if shift < 32:
         size += GSO_MAX_SIZE >> shift
-    size = min(size, GSO_MAX_SIZE - 1 - 320)
+    size = min(size, GSO_MAX_SIZE)
     return max(size // mss, 2)
 
 

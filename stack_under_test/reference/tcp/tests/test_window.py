@@ -54,9 +54,7 @@ def test_the_scale_reaches_the_largest_buffer(rmem_max: int, scale: int) -> None
     st.booleans(),
     st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 200_000), st.integers(0, 100_000)), max_size=40),
 )
-def test_the_announced_right_edge_never_moves_left(
-    rcvbuf: int, scaled: bool, happenings: list[tuple[int, int, int]]
-) -> None:
+def test_the_announced_right_edge_never_moves_left(rcvbuf: int, scaled: bool, happenings: list[tuple[int, int, int]]) -> None:
     """RFC 9293 3.8.6.2.1: a receiver SHOULD NOT shrink the window, whatever arrives, is charged and is read."""
     sk = receiver(rcvbuf, scaled)
     edge = (sk.rcv_wup + min(sk.rcv_wnd, 65535)) & MASK
