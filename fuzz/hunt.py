@@ -68,6 +68,8 @@ class Hunt:
         totals.reached(classify(program, result.left))
         name = _NAMES[type(result)]
         setattr(totals, name, getattr(totals, name) + 1)
+        if isinstance(result, Unsupported):
+            totals.reasons[f"{result.side}, {result.reason}"] += 1
 
     def _report(self, number: int, program: Program, result: Diverge) -> None:
         fingerprint = result.divergence.fingerprint

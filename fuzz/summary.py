@@ -15,6 +15,7 @@ _CLASSES = {
     "met_error": "met an error",
 }
 _FEW = 50
+_MOST = 4
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
@@ -27,6 +28,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if totals.lost:
         yield f"lost {totals.lost}: the process that ran them died, twice"
     yield ", ".join(f"{_CLASSES[name]} {share} %" for name, share in totals.shares().items())
+    if totals.reasons:
+        reasons = [f"{reason} ({count})" for reason, count in totals.reasons.most_common(_MOST)]
+        yield f"unsupported most often: {', '.join(reasons)}"
     unlisted = summary.unlisted
     listed = sum(bool(found.listed) for found in summary.findings)
     yield f"{len(unlisted)} unlisted divergences, {listed} listed"

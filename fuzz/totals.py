@@ -1,9 +1,13 @@
-"""What a campaign counts. Totals add up, go through JSON, and say the shares of the four classes."""
+"""What a campaign counts. Totals add up, go through JSON, and say the shares of the four classes.
+
+Why programs were unsupported is counted by reason, beside the results.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from fuzz.classify import Reached
 
@@ -25,6 +29,7 @@ class Totals:
     moved_data: int = 0
     closed_in_order: int = 0
     met_error: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def reached(self, reached: Reached) -> None:
         for name, value in reached._asdict().items():
@@ -40,9 +45,16 @@ class Totals:
         return {name: round(100 * getattr(self, name) / ran, 1) for name in Reached._fields}
 
     def as_json(self) -> dict[str, int]:
-        return asdict(self)
+        """Counts by name; a reason is named after ``unsupported: ``."""
+        counts = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "reasons"}
+        return counts | {_REASON + reason: count for reason, count in self.reasons.items()}
+
+
+_REASON = "unsupported: "
 
 
 def from_json(counts: Mapping[str, int]) -> Totals:
     """The inverse of `as_json`; names it does not know are passed over, missing ones are 0."""
-    return Totals(**{item.name: int(counts.get(item.name, 0)) for item in fields(Totals)})
+    numbers = {item.name: int(counts.get(item.name, 0)) for item in fields(Totals) if item.name != "reasons"}
+    reasons = {name.removeprefix(_REASON): int(count) for name, count in counts.items() if name.startswith(_REASON)}
+    return Totals(**numbers, reasons=Counter(reasons))

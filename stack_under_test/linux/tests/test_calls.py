@@ -216,7 +216,8 @@ def test_orderly_close(linux: LinuxTarget) -> None:
         )
     )
     assert result(trace.steps[7]) == (0, "")
-    assert flags_of(frames(trace.steps[8])[0]) & FIN
+    # The FIN may come behind the acknowledgement that the next tick owed.
+    assert any(flags_of(frame) & FIN for frame in frames(trace.steps[8]))
 
 
 def test_datagrams_and_references(linux: LinuxTarget) -> None:
