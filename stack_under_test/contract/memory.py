@@ -129,7 +129,8 @@ class _Layout:
         if isinstance(pointer, Inet):
             return struct.pack("<H", pointer.family) + struct.pack("!H4s8x", self.port(pointer.port), pointer.addr)
         if isinstance(pointer, Inet6):
-            head = struct.pack("<H", pointer.family) + struct.pack("!HI16s", self.port(pointer.port), pointer.flowinfo, pointer.addr)
+            middle = struct.pack("!HI16s", self.port(pointer.port), pointer.flowinfo, pointer.addr)
+            head = struct.pack("<H", pointer.family) + middle
             return head + struct.pack("<I", pointer.scope_id)
         if isinstance(pointer, Unix):
             return struct.pack("<H", pointer.family) + pointer.path

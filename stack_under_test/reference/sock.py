@@ -191,6 +191,10 @@ class Sock:
         self.error_queue: deque[Any] = deque()
         self.ack_backlog = 0
         self.max_ack_backlog = 0
+        self._inet_defaults()
+
+    def _inet_defaults(self) -> None:
+        """`inet_create`'s part: addresses, ports, and what IP_ options set."""
         any_address = bytes(4)
         self.rcv_saddr = any_address
         self.saddr = any_address
@@ -205,7 +209,7 @@ class Sock:
         self.uc_ttl = -1
         self.tos = 0
         self.min_ttl = 0
-        self.pmtudisc = abi.IP_PMTUDISC_DONT if net.sysctl.ip_no_pmtu_disc else abi.IP_PMTUDISC_WANT
+        self.pmtudisc = abi.IP_PMTUDISC_DONT if self.net.sysctl.ip_no_pmtu_disc else abi.IP_PMTUDISC_WANT
         self.recverr = False
         self.hdrincl = False
         self.freebind = False

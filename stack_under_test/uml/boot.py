@@ -158,7 +158,7 @@ def _command(kernel: Kernel, seed: int, pipes: tuple[int, int], folder: str) -> 
         f"uml_dir={folder}",
         f"um_seed={seed}",
         f"hostpipe={pipes[0]},{pipes[1]}",
-        "PYTHONHASHSEED=0", "EXP=2",
+        "PYTHONHASHSEED=0",
         f"PYTHONPATH={_ROOT}",
         f"init={os.path.realpath(sys.executable)}",
         "--",

@@ -37,12 +37,6 @@ from stack_under_test.worker.serve import END, FD_MAKERS, read_exactly, read_mes
 from stack_under_test.worker.setup import LocalSource
 from stack_under_test.worker.site import Site
 
-from stack_under_test.worker import setup as _s
-if os.environ.get("EXP","")>="1":
-    _s.found=lambda w: ()
-if os.environ.get("EXP","")>="2":
-    _s.quiet=lambda: None
-    _s.pin=lambda w: ()
 _RESTART = 0x7501
 _DEVICE = "/dev/hostpipe"
 _MS_RDONLY, _MS_REMOUNT = 1, 0x20

@@ -51,7 +51,10 @@ class Surroundings:
             if self.proc is not None:
                 fd = os.open(f"self/fd/{self._null}", os.O_RDWR, dir_fd=self.proc)
             os.dup2(fd, number)
-            if fd not in (self._null, number):
+            if fd == number:
+                # It was the lowest free number, and dup2 onto itself leaves close-on-exec as it is.
+                os.set_inheritable(number, True)
+            elif fd != self._null:
                 os.close(fd)
 
     def remove_paths(self) -> None:

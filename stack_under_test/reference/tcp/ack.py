@@ -86,7 +86,7 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
         info.data = segment.seq != segment.end_seq
         _update_window(sk, segment, info)
         if sack_octets:
-            sack.tag(sk, sack_octets, info)
+            sack.tag(sk, sack_octets, segment.ack, info)
         info.ece = bool(sk.ecn_ok and segment.flags & 64 and not segment.flags & SYN)
     sk.err_soft = 0
     sk.probes_out = 0
@@ -128,7 +128,7 @@ def _old(sk: TcpSock, segment: Segment, flags: int, info: AckInfo, sack_octets: 
             send_challenge_ack(sk)
         return Verdict.BAD
     if sack_octets:
-        sack.tag(sk, sack_octets, info)
+        sack.tag(sk, sack_octets, segment.ack, info)
         rexmit = recovery.alert(sk, info, 0)
         recovery.xmit(sk, rexmit)
     return Verdict.OLD

@@ -7,7 +7,6 @@ from .segment import FIN, PAGE, SHARED_INFO, RcvSkb
 from .seq import MASK, after
 from .sock import TcpSock
 
-
 MAX_COPY = PAGE - SHARED_INFO
 """`SKB_MAX_ORDER(0, 0)`: what fits a page beside the shared info."""
 

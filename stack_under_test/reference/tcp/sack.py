@@ -6,7 +6,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from . import loss
-from .seq import MASK, after, before
+from .segment import TxSkb
+from .seq import HALF, MASK, after, before
 from .sock import TcpSock
 from .xmit import fragment
 
@@ -14,25 +15,30 @@ if TYPE_CHECKING:
     from .ack import AckInfo
 
 
-def tag(sk: TcpSock, octets: bytes, info: AckInfo) -> None:
-    """`tcp_sacktag_write_queue`: mark what the option's blocks cover; the first may be a D-SACK."""
+def tag(sk: TcpSock, octets: bytes, ack: int, info: AckInfo) -> None:
+    """`tcp_sacktag_write_queue`: mark what the option's blocks cover, lowest first; the first block may be a D-SACK."""
     blocks = [struct.unpack_from("!II", octets, at) for at in range(0, len(octets) - 7, 8)]
-    if not sk.sack_ok:
+    if not sk.sack_ok or not blocks:
         return
-    if blocks and _is_dsack(blocks, info.prior_una):
+    duplicate = _is_dsack(blocks, ack)
+    if duplicate:
         info.dsack = True
-        if sk.undo_marker and sk.undo_retrans > 0 and after(blocks[0][1], sk.undo_marker):
+        end = blocks[0][1]
+        if sk.undo_marker and sk.undo_retrans > 0 and not after(end, info.prior_una) and after(end, sk.undo_marker):
             sk.undo_retrans -= 1
-        blocks = blocks[1:]
-    for left, right in blocks:
-        if _valid(sk, left, right):
-            _mark(sk, left, right, info)
+    valid = [
+        (left, right, duplicate and index == 0)
+        for index, (left, right) in enumerate(blocks)
+        if _valid(sk, left, right, duplicate and index == 0)
+    ]
+    for left, right, dup in sorted(valid, key=lambda block: (block[0] - sk.snd_una + HALF) & MASK):
+        _mark(sk, (left, right), info, dup)
 
 
-def _is_dsack(blocks: list[tuple[int, ...]], prior_una: int) -> bool:
-    """`tcp_check_dsack`."""
+def _is_dsack(blocks: list[tuple[int, ...]], ack: int) -> bool:
+    """`tcp_check_dsack` (RFC 2883 4): below the ACK, or inside the second block."""
     left, right = blocks[0]
-    if before(left, prior_una):
+    if before(left, ack):
         return True
     if len(blocks) > 1:
         second_left, second_right = blocks[1]
@@ -40,20 +46,39 @@ def _is_dsack(blocks: list[tuple[int, ...]], prior_una: int) -> bool:
     return False
 
 
-def _valid(sk: TcpSock, left: int, right: int) -> bool:
-    """`tcp_is_sackblock_valid`: inside what is in flight."""
-    if after(right, sk.snd_nxt) or not before(left, right):
+def _valid(sk: TcpSock, left: int, right: int, duplicate: bool) -> bool:
+    """`tcp_is_sackblock_valid`: inside what is in flight, or a D-SACK about what was retransmitted."""
+    if after(right, sk.snd_nxt) or not before(left, right) or not before(left, sk.snd_nxt):
         return False
-    return before(left, sk.snd_nxt) and after(left, sk.snd_una)
+    if after(left, sk.snd_una):
+        return True
+    if not duplicate or not sk.undo_marker or after(right, sk.snd_una):
+        return False
+    if not before(left, sk.undo_marker):
+        return True
+    return after(right, sk.undo_marker) and not before(left, (right - sk.max_window) & MASK)
 
 
-def _mark(sk: TcpSock, left: int, right: int, info: AckInfo) -> None:
+def _count_duplicate(sk: TcpSock, skb: TxSkb) -> None:
+    """A retransmission that arrived twice was needless."""
+    if skb.ever_retrans and sk.undo_marker and sk.undo_retrans > 0 and after(skb.end_seq, sk.undo_marker):
+        sk.undo_retrans -= skb.pcount
+
+
+def _mark(sk: TcpSock, block: tuple[int, int], info: AckInfo, duplicate: bool) -> None:
+    """`tcp_sacktag_walk`, `tcp_sacktag_one`."""
+    left, right = block
     index = 0
     while index < len(sk.rtx_queue):
         skb = sk.rtx_queue[index]
         if not before(skb.seq, right):
             break
-        if not after(skb.end_seq, left) or skb.sacked:
+        if not after(skb.end_seq, left):
+            index += 1
+            continue
+        if duplicate and not before(skb.seq, left) and not after(skb.end_seq, right):
+            _count_duplicate(sk, skb)
+        if skb.sacked:
             index += 1
             continue
         mss = sk.mss_now or sk.mss_cache

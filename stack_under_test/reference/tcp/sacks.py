@@ -40,10 +40,10 @@ def new_ofo(sk: TcpSock, seq: int, end_seq: int) -> None:
         union = _extend(block, seq, end_seq)
         if union is None:
             continue
+        blocks[index] = union
         if index >= BLOCKS_EXPECTED:
             _flush_compressed(sk)
         blocks.insert(0, blocks.pop(index))
-        blocks[0] = union
         _coalesce(blocks)
         return
     if len(blocks) >= BLOCKS_EXPECTED:

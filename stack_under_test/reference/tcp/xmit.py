@@ -11,7 +11,7 @@ from . import congestion, rtt
 from .output import current_mss, send_probe, transmit
 from .segment import ACK, FIN, PSH, TxSkb
 from .seq import MASK, after, before, between
-from .sock import GSO_MAX_SIZE, CA_RECOVERY, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
+from .sock import CA_RECOVERY, GSO_MAX_SIZE, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
 from .window import expand_sndbuf
 
 GSO_MAX_SEGS = 65535
@@ -177,7 +177,7 @@ def should_defer(sk: TcpSock, skb: TxSkb, max_segs: int) -> tuple[bool, bool]:
 def write_xmit(sk: TcpSock, mss: int, nonagle: int, push_one: int = 0) -> bool:
     """`tcp_write_xmit`: True when nothing is in flight and data waits all the same (a probe timer is due)."""
     sent = 0
-    cwnd_limited = False
+    cwnd_limited = defer = False
     max_segs = tso_segs(sk, mss)
     while sk.write_queue:
         skb = sk.write_queue[0]
@@ -196,9 +196,7 @@ def write_xmit(sk: TcpSock, mss: int, nonagle: int, push_one: int = 0) -> bool:
                 break
         elif not push_one:
             defer, cwnd_limited = should_defer(sk, skb, max_segs)
-            if defer:
-                break
-        if not _send_head(sk, mss, segs, quota, nonagle):
+        if defer or not _send_head(sk, mss, segs, quota, nonagle):
             break
         sent += skb.pcount
         if push_one:
