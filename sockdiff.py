@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from decimal import Decimal, InvalidOperation
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -140,6 +141,7 @@ def _diff(args: argparse.Namespace) -> int:
 def _fuzz(args: argparse.Namespace) -> int:
     from conformance.harness.record import read_record  # noqa: PLC0415
     from fuzz.campaign import Order, run_campaign, usual_jobs  # noqa: PLC0415
+    from fuzz.profile import DEFAULT, VIRTUAL  # noqa: PLC0415
     from fuzz.progress import Progress  # noqa: PLC0415
     from fuzz.summary import summary_json, summary_lines  # noqa: PLC0415
 
@@ -154,6 +156,7 @@ def _fuzz(args: argparse.Namespace) -> int:
         args.programs if args.programs or args.minutes else 1000,
         args.minutes,
         args.jobs or usual_jobs(),
+        VIRTUAL if all(trait.virtual_time for trait in traits) else DEFAULT,
         baseline=_baseline(args),
         release=traits[0].release,
         metadata=_metadata(traits),
@@ -165,9 +168,7 @@ def _fuzz(args: argparse.Namespace) -> int:
     try:
         summary = run_campaign(
             order,
-            lambda permille, totals, findings: progress.show(
-                permille, f"{totals.programs} programs, {findings} divergences"
-            ),
+            lambda permille, totals, findings: progress.show(permille, f"{totals.programs} programs, {findings} divergences"),
         )
     finally:
         progress.clear()
@@ -179,7 +180,10 @@ def _fuzz(args: argparse.Namespace) -> int:
     if summary.interrupted:
         print(f"sockdiff: interrupted; findings are kept, the same --out goes on: {out}", file=sys.stderr)
         return INTERRUPTED
-    return DIVERGED if summary.unlisted else AGREE
+    stale = order.baseline.stale(summary.occurrences, order.release) if args.strict else ()
+    for entry in stale:
+        print(f"sockdiff: listed, but did not occur: {entry.fingerprint} {entry.summary}", file=sys.stderr)
+    return DIVERGED if summary.unlisted or stale else AGREE
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -365,11 +369,14 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.add_argument("--minutes", type=_minutes, help="for how long")
     fuzz.add_argument("--seed", type=_seed_number, help="the same seed gives the same programs (a new one)")
     fuzz.add_argument("--jobs", type=_count, help="processes (one per processor)")
+    fuzz.add_argument("--strict", action="store_true", help="a listed divergence that does not occur is a failure too")
     fuzz.add_argument("--out", help="directory of the record; goes on with the one it holds (sockdiff-out/...)")
     report = add("report", _report, "a campaign's record, for reading", json_too=False)
     report.add_argument("directory", help="the --out of a campaign")
     report.add_argument("--format", choices=FORMATS, default="html")
     report.add_argument("--output", help="a file (standard output)")
+    uml = commands.add_parser("uml", help="kernels for the target `uml`: build, status", allow_abbrev=False)
+    import_module("stack_under_test.uml.commands").add_arguments(uml)
     bench = add("bench", _bench, "programs and steps a second, against the bare limit of this kernel")
     bench.add_argument("--programs", type=_count, default=1000, help="for each figure (1000)")
     bench.add_argument("--jobs", type=_count, help="processes of the last figure (one per processor)")

@@ -49,11 +49,11 @@ def partial(draft: Draft, endpoint: Endpoint) -> None:
 
 
 def lose(draft: Draft, endpoint: Endpoint) -> None:
-    """Duplicate acknowledgements, with or without SACK, and what follows a loss."""
+    """Duplicate acknowledgements, with SACK if the profile says so, and what follows a loss."""
     flow, choose = flow_of(endpoint), draft.choose
     if flow.given - flow.acked < 2 * flow.mss:
         fill(draft, endpoint)
-    selective = choose.chance(60)
+    selective = draft.profile.selective and choose.chance(60)
     for count in range(choose.integer(1, 4)):
         blocks = ((flow.acked + flow.mss, flow.acked + (2 + count) * flow.mss),)
         draft.inject(flow.segment(ACK, ack=_una(flow), options=_with_sack(flow, blocks if selective else ())))

@@ -27,6 +27,7 @@ class Profile:
     tuned      programs in a world with another sysctl
     sysctls    what may be set then: name, value
     forks      programs in which a task is forked
+    selective  whether to acknowledge selectively: what RACK makes of that hangs on round trips of microseconds
     unsteady   whether to ask for values that differ between two runs of one kernel (TCP_INFO, SO_COOKIE)
     """
 
@@ -57,8 +58,9 @@ class Profile:
         ("net.ipv4.ip_default_ttl", "5"),
     )
     forks: int = 4
+    selective: bool = False
     unsteady: bool = False
 
 
 DEFAULT = Profile()
-VIRTUAL = Profile(timed=40, pauses=(40 * MS, 200 * MS, 1000 * MS, 3000 * MS, 60_000 * MS, 7_200_000 * MS))
+VIRTUAL = Profile(timed=40, pauses=(40 * MS, 200 * MS, 1000 * MS, 3000 * MS, 60_000 * MS, 7_200_000 * MS), selective=True)

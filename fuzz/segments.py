@@ -110,7 +110,7 @@ def odd_ack(draft: Draft, endpoint: Endpoint) -> None:
 def duplicate_acks(draft: Draft, endpoint: Endpoint) -> None:
     flow, choose = flow_of(endpoint), draft.choose
     back = choose.choice((1, 5, 1448))
-    block = choose.chance(50)
+    block = draft.profile.selective and choose.chance(50)
     for _ in range(choose.integer(1, 4)):
         options = flow.stamp()
         if block:
@@ -120,11 +120,14 @@ def duplicate_acks(draft: Draft, endpoint: Endpoint) -> None:
 
 def sack(draft: Draft, endpoint: Endpoint) -> None:
     """SACK blocks: sensible, reversed, duplicate, beyond what was sent."""
+    if not draft.profile.selective:
+        return duplicate_acks(draft, endpoint)
     flow, choose = flow_of(endpoint), draft.choose
     left = choose.choice((Rel("nxt", -5), Rel("nxt", 0), Rel("iss", 1), Rel("nxt", 100)))
     right = choose.choice((Rel("nxt", 0), Rel("nxt", -2), Rel("iss", 3), Rel("nxt", 200)))
     blocks = (left, right) * choose.choice((1, 1, 2, 4))
-    draft.inject(flow.segment(ACK, ack=Rel("nxt", choose.choice((0, -5, -10))), options=(TcpOption("sack", blocks),)))
+    options = (TcpOption("sack", blocks),)
+    return draft.inject(flow.segment(ACK, ack=Rel("nxt", choose.choice((0, -5, -10))), options=options))
 
 
 def reset(draft: Draft, endpoint: Endpoint) -> None:

@@ -43,8 +43,8 @@ def _calls(call: Call) -> Iterator[Call]:
     if plainer is not None:
         yield plainer
     yield from _sized(call)
-    for index, arg in enumerate(call.args):
-        for candidate in _arguments(arg):
+    for index in range(len(call.args)):
+        for candidate in _in_place(call.args, index):
             yield replace(call, args=(*call.args[:index], candidate, *call.args[index + 1 :]))
 
 
@@ -67,6 +67,34 @@ def _plainer(call: Call) -> Call | None:
     return None
 
 
+def _in_place(args: tuple[Arg, ...], index: int) -> Iterator[Arg]:
+    """What could stand for one argument; a length that is true stays so, one that is not becomes true first."""
+    arg = args[index]
+    actual = _size(args[index - 1]) if index else None
+    if actual is not None and isinstance(arg, int | InOut):
+        true: Arg = actual if isinstance(arg, int) else InOut((actual,))
+        if arg == true:
+            return
+        yield true
+    claimed = index + 1 < len(args) and isinstance(args[index + 1], int | InOut)
+    if not (isinstance(arg, Buffer) and claimed):
+        yield from _arguments(arg)
+
+
+def _size(memory: Arg) -> int | None:
+    """The octets behind a pointer whose length is the next argument."""
+    match memory:
+        case Octets(data):
+            return len(data)
+        case Buffer(size):
+            return size
+        case Ints(values):
+            return 4 * len(values)
+        case Inet():
+            return 16
+    return None
+
+
 def _arguments(arg: Arg) -> Iterator[Arg]:
     if isinstance(arg, int):
         yield from _integers(arg)
@@ -74,8 +102,6 @@ def _arguments(arg: Arg) -> Iterator[Arg]:
         if len(arg.values) == 1 and isinstance(arg.values[0], int):
             yield from [type(arg)((value,)) for value in _integers(arg.values[0])]
     elif isinstance(arg, Buffer):
-        if arg.kind == "addr":
-            yield NULL
         yield from [Buffer(size, arg.kind) for size in (0, 1, 4, 16, 100) if size < arg.size]
     elif isinstance(arg, Inet):
         if arg.addr != STACK_IP:
@@ -105,7 +131,7 @@ def _sized(call: Call) -> Iterator[Call]:
             pairs: list[tuple[Arg, int]] = [(Octets(memory.data[:n]), n) for n in _sizes(len(memory.data))]
         elif isinstance(memory, Buffer) and size == memory.size:
             pairs = [(Buffer(n, memory.kind), n) for n in _sizes(memory.size)]
-        elif isinstance(memory, Buffer) and isinstance(size, InOut):
+        elif isinstance(memory, Buffer) and memory.kind == "addr" and isinstance(size, InOut):
             yield replace(call, args=(*call.args[:index], NULL, NULL, *call.args[index + 2 :]))
             continue
         else:

@@ -29,7 +29,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"lost {totals.lost}: the process that ran them died, twice"
     yield ", ".join(f"{_CLASSES[name]} {share} %" for name, share in totals.shares().items())
     if totals.reasons:
-        reasons = [f"{reason} ({count})" for reason, count in totals.reasons.most_common(_MOST)]
+        most = sorted(totals.reasons.items(), key=lambda item: (-item[1], item[0]))[:_MOST]
+        reasons = [f"{reason} ({count})" for reason, count in most]
         yield f"unsupported most often: {', '.join(reasons)}"
     unlisted = summary.unlisted
     listed = sum(bool(found.listed) for found in summary.findings)

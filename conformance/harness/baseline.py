@@ -73,9 +73,7 @@ class Baseline:
         """Entries about this release whose fingerprints did not occur. Only a run that covers them all can tell."""
         seen = set(occurred)
         return tuple(
-            entry
-            for entry in self.entries
-            if entry.fingerprint not in seen and (not release or entry.holds_on(release))
+            entry for entry in self.entries if entry.fingerprint not in seen and (not release or entry.holds_on(release))
         )
 
 

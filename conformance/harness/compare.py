@@ -196,9 +196,7 @@ def _result(index: int, subject: str, left: Result, right: Result, prefix: str =
             kind = f"{prefix}.blocking"
         return Divergence(index, kind, "", *texts, subject, essence)
     if left.value != right.value:
-        return Divergence(
-            index, f"{prefix}.value", "", *texts, subject, _value_essence(subject, left.value, right.value)
-        )
+        return Divergence(index, f"{prefix}.value", "", *texts, subject, _value_essence(subject, left.value, right.value))
     return _outs(index, subject, left.outs, right.outs)
 
 

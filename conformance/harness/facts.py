@@ -21,8 +21,8 @@ class Facts:
     """`low` and `high`: the ephemeral range; `ports`: those in it that the program names. `acks`: acknowledgement
     numbers that do not depend on the stack's; `timestamps`: TSval of that sort, and `timestamps_relative` whether
     there are others. `crossed`: some sequence number of the peer is relative to one of the stack's. `idents`: ICMP
-    identifiers named. `header_at`: where the upper layer begins in packets that state this IHL falsely; `odd_offsets`:
-    some TCP data offset is false."""
+    identifiers named. `header_options`: by an IHL, the IP options of the packets that state it, truly or falsely;
+    `odd_offsets`: some TCP data offset is false."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -32,7 +32,7 @@ class Facts:
         self.timestamps_relative = False
         self.crossed = False
         self.idents: set[int] = set()
-        self.header_at: dict[int, int] = {}
+        self.header_options: dict[int, set[bytes]] = {}
         self.odd_offsets = False
         self.low, self.high = EPHEMERAL
         for name, value in program.world.sysctls:
@@ -84,8 +84,10 @@ class Facts:
 
     def _frame(self, frame: Frame) -> None:
         body = frame.body
-        if frame.ip.ihl is not None:
-            self.header_at[frame.ip.ihl & 15] = 20 + (len(frame.ip.options) + 3 & ~3)
+        if frame.ip.ihl is not None or frame.ip.options:
+            options = frame.ip.options + bytes(-len(frame.ip.options) % 4)
+            stated = 5 + len(options) // 4 if frame.ip.ihl is None else frame.ip.ihl
+            self.header_options.setdefault(stated & 15, set()).add(options)
         if isinstance(body, TcpSegment):
             self._port(body.sport)
             self._port(body.dport)

@@ -34,6 +34,7 @@ from stack_under_test.wire.addresses import format_ip
 from .facts import Facts
 from .rules import (
     IDENTITY_OPTIONS,
+    IP_PROTOCOL,
     PEERCRED,
     PEERNAME,
     STAT_IDENTITY,
@@ -109,7 +110,8 @@ class Decoder:
     def _data(self, path: str, octets: bytes) -> Out:
         """What was read (rule misplaced-echo)."""
         if self.facts.odd_offsets:
-            values = [re.escape(value.to_bytes(4, "big")) for value in sorted(self.facts.timestamps) if value]
+            whole = [value.to_bytes(4, "big") for value in sorted(self.facts.timestamps) if value]
+            values = [re.escape(value[start:]) for start in range(4) for value in whole]
             if values:
                 octets = re.sub(rb"(%s)(.{1,4})" % b"|".join(values), _without_echo, octets, flags=re.DOTALL)
         return Out(path, "octets", octets)
@@ -163,6 +165,12 @@ class Decoder:
         option = (call.args[1], call.args[2])
         if option in IDENTITY_OPTIONS or option == TCP_TIMESTAMP:
             return Out(path, "octets", bytes(len(octets)))
+        if option == IP_PROTOCOL:
+            port = self.port(self.facts.protocol(call.args[0]), int.from_bytes(octets[:2], "little"))
+            whole = len(octets) > 1 and not isinstance(port, str)
+            return (
+                Out(path, "ints", (port,)) if len(octets) == 4 else Out(path, "octets", octets if whole else bytes(len(octets)))
+            )
         if option == PEERCRED:
             return Out(path, "octets", octets if octets[:4] == b"\0\0\0\0" else zeroed(octets, ((0, 4),)))
         if option == TCP_INFO:
@@ -207,10 +215,8 @@ class Decoder:
             if (level, kind) in TIMESTAMP_MESSAGES:
                 data = bytes(len(data))
             elif (level, kind) == (1, 1):
-                data = struct.pack(
-                    f"<{len(data) // 4}i", *[self._fd(number) for number in _ints(data)[: len(data) // 4]]
-                )
-            elif (level, kind) == (abi.SOL_IP, abi.IP_ORIGDSTADDR) and len(data) == 16:
+                data = struct.pack(f"<{len(data) // 4}i", *[self._fd(number) for number in _ints(data)[: len(data) // 4]])
+            elif (level, kind) == (abi.SOL_IP, abi.IP_ORIGDSTADDR) and len(data) >= 4:
                 port = self.port("udp", int.from_bytes(data[2:4], "big"))
                 data = data[:2] + str(port).encode() + data[4:]
             messages.append((level, kind, data))
@@ -285,9 +291,7 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "fdset": lambda value: "fds" + _list_text(tuple(f"fd#{number}" for number in value)),
         "errno": lambda value: _list_text(tuple(errno_name(number) if number else "0" for number in value)),
         "pollfds": lambda value: _list_text(tuple(POLL_EVENTS.text(events) for events in value)),
-        "events": lambda value: _list_text(
-            tuple(f"{{{EPOLL_EVENTS.text(events)}, data={data}}}" for events, data in value)
-        ),
+        "events": lambda value: _list_text(tuple(f"{{{EPOLL_EVENTS.text(events)}, data={data}}}" for events, data in value)),
         "timeval": lambda value: "some time left" if value else "no time left",
         "number": str,
         "flags": MESSAGE_FLAGS.text,

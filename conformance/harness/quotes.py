@@ -52,7 +52,7 @@ def read_quote(
             ack = number if number in facts.acks else (number - iss((src, numbers[0], dst, numbers[1]))) & _MASK
             changed[at + 8 : at + 12] = bytes(4)
             _zero_timestamps(changed, at, facts)
-    if octets[0] >> 4 == 4 and octets[0] & 15 in facts.header_at:
+    if octets[0] >> 4 == 4 and at != (octets[0] & 15) * 4:
         changed[10:12] = bytes(2)
     state = _checksum(octets, protocol, at, src + dst, claimed)
     where = at + _CHECKSUM_AT.get(protocol, len(octets))
@@ -64,13 +64,21 @@ def read_quote(
 def _header(octets: bytes, facts: Facts) -> tuple[int, int, bytes, bytes, int] | None:
     """(protocol, offset of the upper layer, source, destination, the packet's claimed length)."""
     if len(octets) >= 20 and octets[0] >> 4 == 4:
-        at = facts.header_at.get(octets[0] & 15, max(5, octets[0] & 15) * 4)
+        at = _upper_layer(octets, facts)
         if int.from_bytes(octets[6:8], "big") & 0x1FFF:
             return None
         return octets[9], at, octets[12:16], octets[16:20], int.from_bytes(octets[2:4], "big")
     if len(octets) >= 40 and octets[0] >> 4 == 6:
         return octets[6], 40, octets[8:24], octets[24:40], 40 + int.from_bytes(octets[4:6], "big")
     return None
+
+
+def _upper_layer(octets: bytes, facts: Facts) -> int:
+    """Where it begins: behind the options that the program wrote, whatever the header's length says."""
+    for options in sorted(facts.header_options.get(octets[0] & 15, ()), key=len, reverse=True):
+        if octets[20 : 20 + len(options)] == options:
+            return 20 + len(options)
+    return max(5, octets[0] & 15) * 4
 
 
 def _checksum(octets: bytes, protocol: int, at: int, addresses: bytes, claimed: int) -> str:

@@ -127,9 +127,7 @@ class Recorder:
 
     def update(self, counts: Mapping[str, int], occurrences: Mapping[str, int], next_number: int) -> None:
         """Replace how far the run came. Raises RecordError."""
-        self._record = replace(
-            self._record, counts=dict(counts), occurrences=dict(occurrences), next_number=next_number
-        )
+        self._record = replace(self._record, counts=dict(counts), occurrences=dict(occurrences), next_number=next_number)
         _write_run(self.path, self._record)
 
     def close(self) -> None:
@@ -145,9 +143,7 @@ class Recorder:
         self.close()
 
 
-def open_record(
-    path: Path, metadata: Mapping[str, Any], identity: tuple[str, ...] = ("left", "right", "seed")
-) -> Recorder:
+def open_record(path: Path, metadata: Mapping[str, Any], identity: tuple[str, ...] = ("left", "right", "seed")) -> Recorder:
     """Begin a record, or go on with the one in `path` when its `identity` metadata are the same. Raises RecordError."""
     try:
         path.mkdir(parents=True, exist_ok=True)

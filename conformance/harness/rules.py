@@ -33,7 +33,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "ephemeral-port": Rule(
             "ports between 32768 and 60999 (and those of a wider ip_local_port_range) that the program does not name",
-            "numbered per protocol by first appearance, in packets and socket addresses alike",
+            "numbered per protocol by first appearance, in packets, socket addresses and IP_PROTOCOL (`inet_num`) alike; of "
+            "one octet of it only the length is compared",
             "the stack chooses them at random (RFC 6056); that one socket keeps one port is still compared",
         ),
         "descriptor": Rule(
@@ -52,9 +53,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "it covers the datagram, and with it a port chosen at random",
         ),
         "flow-label": Rule("IPv6 flow labels", "not compared", "a hash with a random key (RFC 6437)"),
-        "checksum": Rule(
-            "checksums", "verified; a wrong or absent one is a difference", "they cover numbers chosen at random"
-        ),
+        "checksum": Rule("checksums", "verified; a wrong or absent one is a difference", "they cover numbers chosen at random"),
         "timestamp": Rule(
             "TSval of the stack's segments",
             "compared with the time since the flow's first: it must have advanced by as many milliseconds, give or "
@@ -68,7 +67,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "misplaced-echo": Rule(
             "TSecr in data that a call read, when the program states a false TCP data offset",
-            "zeroed: the four octets after a TSval that the program wrote",
+            "zeroed: the four octets after a TSval that the program wrote, or after what earlier data left of it",
             "the stack takes the option for data, and the number in it was its own",
         ),
         "quoted-numbers": Rule(
@@ -145,9 +144,11 @@ PEERCRED = (1, 17)
 TCP_INFO = (6, 11)
 TCP_TIMESTAMP = (6, 24)
 PEERNAME = (1, 28)
+IP_PROTOCOL = (0, 52)
 
-TCP_INFO_MEASURED = ((8, 16), (44, 60), (68, 76), (92, 96), (104, 112), (148, 152), (160, 192))
-"""Octet ranges of `struct tcp_info`: rto, ato, last_*, rtt, rttvar, rcv_rtt, pacing rate, min_rtt, rates and times."""
+TCP_INFO_MEASURED = ((7, 16), (44, 60), (68, 76), (92, 96), (104, 112), (148, 152), (160, 192))
+"""Octet ranges of `struct tcp_info`: delivery_rate_app_limited, rto, ato, last_*, rtt, rttvar, rcv_rtt, pacing rate,
+min_rtt, rates and times."""
 
 ICMP_TIMES = ((4, 12),)
 """Octet range of a timestamp reply's body: receive and transmit timestamps."""

@@ -105,9 +105,7 @@ OPTION_NAMES: Mapping[int, Namespace] = MappingProxyType(
 CONTROL_TYPES: Mapping[int, Namespace] = MappingProxyType(
     {
         **OPTION_NAMES,
-        abi.SOL_SOCKET: _enumeration(
-            ("SCM_RIGHTS", "SCM_CREDENTIALS", "SO_TIMESTAMP", "SO_TIMESTAMPNS", "SO_TIMESTAMPING")
-        ),
+        abi.SOL_SOCKET: _enumeration(("SCM_RIGHTS", "SCM_CREDENTIALS", "SO_TIMESTAMP", "SO_TIMESTAMPNS", "SO_TIMESTAMPING")),
     }
 )
 

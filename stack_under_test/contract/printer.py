@@ -213,9 +213,7 @@ _WRITERS: Mapping[type, Callable[[Any, Labels], str]] = MappingProxyType(
         Buffer: lambda value, labels: f"&{value.kind}[{value.size}]",
         Ints: lambda value, labels: _numbers(value.values, labels),
         InOut: lambda value, labels: "&" + _numbers(value.values, labels),
-        Inet: lambda value, labels: (
-            f"{{{FAMILY.text(value.family)}, {format_ip(value.addr)}, {_port(value.port, labels)}}}"
-        ),
+        Inet: lambda value, labels: f"{{{FAMILY.text(value.family)}, {format_ip(value.addr)}, {_port(value.port, labels)}}}",
         Inet6: _inet6,
         Unix: lambda value, labels: f"{{{FAMILY.text(value.family)}, {quote(value.path)}}}",
         Timeval: lambda value, labels: f"{{sec={value.sec}, usec={value.usec}}}",

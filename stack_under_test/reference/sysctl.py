@@ -56,6 +56,7 @@ class Sysctls:
     tcp_max_tw_buckets: int = 131072
     tcp_min_snd_mss: int = 48
     tcp_moderate_rcvbuf: int = 1
+    tcp_min_tso_segs: int = 2
     tcp_mtu_probing: int = 0
     tcp_no_metrics_save: int = 0
     tcp_orphan_retries: int = 0

@@ -36,6 +36,8 @@ _SIGN, _WRAP = 1 << 63, 1 << 64
 _NO_PROC_WAIT_NS = 20_000_000
 """How long a call may take before it counts as blocked, where /proc does not tell."""
 _LOOKS_PER_REAP = 256
+_PAUSE_S = 1e-6
+"""Slept after so many looks in vain: what the lane needs may run at a lower priority than ours, or in virtual time."""
 _INTERRUPT_ROUNDS = 200
 _PRIORITY = 20
 """Of task 0."""
@@ -102,6 +104,7 @@ class Lane:
             looks += 1
             if looks % _LOOKS_PER_REAP == 0:
                 self._check_alive()
+                time.sleep(_PAUSE_S)
             os.sched_yield()
         return True
 

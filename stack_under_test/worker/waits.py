@@ -43,10 +43,25 @@ class Waits:
         self._address = ctypes.addressof(self._scratch)
 
     def ready(self, fd: int, events: int) -> bool:
-        """poll(2) without waiting: the events are there, or nothing can be waited for."""
+        """poll(2) without waiting: the events are there, or nothing can be waited for.
+
+        A stream without room is not asked: Linux takes that for the wish to be told of room (`tcp_poll` sets
+        SOCK_NOSPACE), and the send buffer would grow because of us.
+        """
+        if not self._roomy(fd):
+            return False
         struct.pack_into("<IHH", self._scratch, 0, fd & _U32, events, 0)
         syscall(SYS_POLL, self._address, 1, 0, 0, 0, 0)
         return bool(self._scratch[6] & (events | abi.POLLHUP | abi.POLLNVAL))
+
+    def _roomy(self, fd: int) -> bool:
+        """`__sk_stream_is_writeable`, from SO_MEMINFO; True of what is not a stream."""
+        struct.pack_into("<I", self._scratch, 60, 24)
+        if syscall(SYS_GETSOCKOPT, fd, abi.SOL_SOCKET, abi.SO_MEMINFO, self._address + 36, self._address + 60, 0):
+            return True
+        sndbuf, _, queued = struct.unpack_from("<III", self._scratch, 48)
+        room = sndbuf - queued
+        return bool(room >= queued >> 1)
 
     def nonblocking(self, fd: int) -> bool:
         """O_NONBLOCK is set, or there is no such descriptor."""
@@ -73,14 +88,14 @@ def _receive(waits: Waits, regs: Registers, flags: int) -> bool:
 def _write(waits: Waits, regs: Registers) -> bool:
     if waits.nonblocking(regs[0]):
         return False
-    return not waits.plain or regs[2] > _SMALL or not waits.ready(regs[0], abi.POLLOUT)
+    return not waits.plain or not 0 <= regs[2] <= _SMALL or not waits.ready(regs[0], abi.POLLOUT)
 
 
 def _sendto(waits: Waits, regs: Registers) -> bool:
     flags = regs[3]
     if flags & abi.MSG_DONTWAIT or waits.nonblocking(regs[0]):
         return False
-    if flags & ~_PLAIN_SEND & _U32 or not waits.plain or regs[2] > _SMALL or not waits.ready(regs[0], abi.POLLOUT):
+    if flags & ~_PLAIN_SEND & _U32 or not waits.plain or not 0 <= regs[2] <= _SMALL or not waits.ready(regs[0], abi.POLLOUT):
         return True
     return regs[4] != 0 and waits.option(regs[0], abi.SO_DOMAIN) not in (abi.AF_INET, abi.AF_INET6, -1)
 

@@ -55,9 +55,7 @@ def icmp_error(sk: Sock, error: IcmpError, errno: int, port: int, payload_at: in
     if payload_at > len(quoted):
         return
     size = error.packet.cost()
-    entry = ErrorEntry(
-        errno, ORIGIN_ICMP, error.type, error.code, error.info, quoted[16:20], port, payload, size, error.packet
-    )
+    entry = ErrorEntry(errno, ORIGIN_ICMP, error.type, error.code, error.info, quoted[16:20], port, payload, size, error.packet)
     if sk.recverr_rfc4884:
         entry.data = _extensions(error, payload_at, payload)
     _queue(sk, entry)

@@ -12,7 +12,7 @@ All sockets belong to one user, so Linux's uid comparisons are always equal and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from errno import EADDRNOTAVAIL
 from typing import TYPE_CHECKING, Protocol
 
@@ -171,19 +171,20 @@ class PortTable:
                         return port
         return 0
 
-    def _connect_order(self, sk: Sock) -> list[int]:
+    def _connect_order(self, sk: Sock) -> Iterator[int]:
         """Even distances from the range's start first, then odd; a socket's own range is taken as it comes."""
         low, high = port_range(sk)
         remaining = high - low + 1
         if sk.local_port_range != (0, 0):
             start = self.net.rng.below(remaining)
-            return [low + (start + step) % remaining for step in range(remaining)]
+            yield from (low + (start + step) % remaining for step in range(remaining))
+            return
         if remaining > 1:
             remaining &= ~1
         start = self.net.rng.below(remaining) & ~1
         first = self.net.rng.below(8) * 2
-        ports = [low + (start + first + step) % remaining for step in range(0, remaining, 2)]
-        return ports + [port + 1 for port in ports if remaining > 1]
+        for odd in (0, 1) if remaining > 1 else (0,):
+            yield from (low + (start + first + step) % remaining + odd for step in range(0, remaining, 2))
 
 
 def port_range(sk: Sock) -> tuple[int, int]:
@@ -239,4 +240,3 @@ def _update_fastreuse(bucket: Bucket, sk: Sock) -> None:
     elif not _reuseport_match(bucket, sk):
         bucket.fastreuseport = _STRICT
         bucket.fast_address = sk.rcv_saddr
-

@@ -269,9 +269,7 @@ def _send(sk: UdpSock, pending: Pending, flow: Flow, data: bytes) -> None:
         check = internet_checksum(data, pseudo + sk.num + flow.dport + size) or 0xFFFF
     pmtudisc = sk.pmtudisc
     df = pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_PROBE) or (
-        pmtudisc == abi.IP_PMTUDISC_WANT
-        and pending.header + pending.length <= dst_mtu(net, route)
-        and not mtu_locked(route)
+        pmtudisc == abi.IP_PMTUDISC_WANT and pending.header + pending.length <= dst_mtu(net, route) and not mtu_locked(route)
     )
     if cookie.ttl:
         ttl = cookie.ttl

@@ -12,7 +12,7 @@ from .output import send_challenge_ack, sync_mss
 from .segment import SYN, Segment, TxSkb
 from .seq import MASK, after, before, between
 from .sock import CA_OPEN, TcpSock
-from .xmit import probe0_base, window_end
+from .xmit import probe0_base, set_pcount, window_end
 
 SLOWPATH, UPDATE_TS, NO_CHALLENGE = 1, 2, 4
 
@@ -292,11 +292,8 @@ def _trim_head(sk: TcpSock, skb: TxSkb) -> int:
         return 0
     gone = (sk.snd_una - skb.seq) & MASK
     before_count = skb.pcount
-    mss = sk.mss_now if sk.mss_now else sk.mss_cache
     skb.data = skb.data[gone:]
     skb.seq = sk.snd_una
     skb.truesize -= gone
     sk.wmem_queued -= gone
-    skb.pcount = max(1, -(-len(skb.data) // mss))
-    return before_count - skb.pcount
-
+    return before_count - set_pcount(skb, skb.gso_size)

@@ -163,4 +163,3 @@ def disconnect(sk: TcpSock) -> None:
     if not sk.userlocks & SOCK_BINDPORT_LOCK:
         sk.proto.put_port(sk)
     sk.error_report()
-

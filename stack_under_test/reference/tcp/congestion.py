@@ -125,11 +125,7 @@ def slow_start_after_idle_check(sk: TcpSock) -> None:
 
 def cwnd_validate(sk: TcpSock, limited: bool) -> None:
     """`tcp_cwnd_validate`: remember whether the window was what held us back."""
-    if (
-        not before(sk.snd_una, sk.cwnd_usage_seq)
-        or limited
-        or (not sk.is_cwnd_limited and sk.packets_out > sk.max_packets_out)
-    ):
+    if not before(sk.snd_una, sk.cwnd_usage_seq) or limited or (not sk.is_cwnd_limited and sk.packets_out > sk.max_packets_out):
         sk.is_cwnd_limited = limited
         sk.max_packets_out = sk.packets_out
         sk.cwnd_usage_seq = sk.snd_nxt

@@ -265,7 +265,8 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     child.userlocks &= ~8
     child.state = State.SYN_RECV
     child.header_options = request.header_options
-    child.route = route_output(sk.net, peer, local, sk.bound_dev_if)
+    child.bound_dev_if = request.bound_dev_if
+    child.route = route_output(sk.net, peer, local, child.bound_dev_if)
     isn = request.snt_isn
     child.rcv_wup = child.copied_seq = child.rcv_nxt = request.rcv_nxt
     child.snd_sml = child.snd_una = child.snd_nxt = child.snd_up = (isn + 1) & MASK
@@ -306,10 +307,10 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
 
 INHERITED = (
     "urg_inline", "keepopen", "linger", "linger_time", "broadcast", "debug", "dontroute", "reuse", "reuseport", "no_check",
-    "priority", "mark", "bound_dev_if", "rcvbuf", "sndbuf", "userlocks", "rcvlowat", "rcvtimeo", "sndtimeo", "uc_ttl", "tos",
+    "priority", "mark", "rcvbuf", "sndbuf", "userlocks", "rcvlowat", "rcvtimeo", "sndtimeo", "uc_ttl", "tos",
     "min_ttl", "pmtudisc", "recverr", "freebind", "transparent", "cmsg_flags", "mc_ttl", "mc_loop", "mc_all", "nonagle",
     "keepalive_time", "keepalive_intvl", "keepalive_probes", "linger2", "user_timeout", "syn_retries", "notsent_lowat",
     "recvmsg_inq", "congestion", "user_mss", "thin_lto", "defer_accept", "timestamp_flags", "bind_address_no_port",
-    "local_port_range", "peek_off", "shutdown",
+    "local_port_range", "peek_off", "shutdown", "pingpong",
 )  # fmt: skip
 """What a child takes from its listener (`sk_clone`)."""

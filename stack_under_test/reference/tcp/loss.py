@@ -39,9 +39,7 @@ def rack_detect_loss(sk: TcpSock) -> int:
     for skb in sorted(sk.rtx_queue, key=lambda skb: skb.mstamp):
         if skb.sacked or (skb.lost and not skb.retrans):
             continue
-        sent_after = sk.rack_mstamp > skb.mstamp or (
-            sk.rack_mstamp == skb.mstamp and after(sk.rack_end_seq, skb.end_seq)
-        )
+        sent_after = sk.rack_mstamp > skb.mstamp or (sk.rack_mstamp == skb.mstamp and after(sk.rack_end_seq, skb.end_seq))
         if not sent_after:
             break
         remaining = sk.rack_rtt_us + reo_wnd - (sk.now_us - skb.mstamp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import window
 from .segment import FIN, PAGE, SHARED_INFO, RcvSkb
-from .seq import MASK, after
+from .seq import MASK, after, before
 from .sock import TcpSock
 
 MAX_COPY = PAGE - SHARED_INFO
@@ -28,53 +28,71 @@ def _prune(sk: TcpSock, skb: RcvSkb) -> bool:
     window.clamp(sk)
     if sk.rmem_alloc <= sk.rcvbuf:
         return True
-    _collapse(sk)
+    _collapse_ofo(sk)
+    kept = _collapse(sk, list(sk.receive_queue), sk.copied_seq, sk.rcv_nxt)
+    sk.receive_queue.clear()
+    sk.receive_queue.extend(kept)
     if sk.rmem_alloc <= sk.rcvbuf:
         return True
     _prune_ofo(sk, skb)
     return sk.rmem_alloc <= sk.rcvbuf
 
 
-def _collapse(sk: TcpSock) -> None:
-    """`tcp_collapse` of the receive queue: from the first buffer that wastes memory on, copy into full ones.
+def _collapse_ofo(sk: TcpSock) -> None:
+    """`tcp_collapse_ofo_queue`: each contiguous range by itself; single buffers that are small stay."""
+    left, tiny = list(sk.ofo_queue), 0
+    sk.ofo_queue.clear()
+    while left:
+        size = 1
+        end = left[0].end_seq
+        while size < len(left) and not after(left[size].seq, end):
+            end = end if after(end, left[size].end_seq) else left[size].end_seq
+            size += 1
+        together, left = left[:size], left[size:]
+        start = together[0].seq
+        if size > 1 or (end - start) & MASK >= MAX_COPY:
+            together = _collapse(sk, together, start, end)
+        else:
+            tiny += together[0].truesize
+        sk.ofo_queue.extend(together)
+        if tiny > sk.rcvbuf >> 3:
+            break
+    sk.ofo_queue.extend(left)
+
+
+def _collapse(sk: TcpSock, buffers: list[RcvSkb], start: int, end: int) -> list[RcvSkb]:
+    """`tcp_collapse`: from the first buffer that wastes memory on, copy into full ones; those that replace them.
 
     A buffer with FIN is left alone and ends the copying.
     """
-    queue = list(sk.receive_queue)
-    first = next((index for index, skb in enumerate(queue) if _wasteful(sk, skb, queue[index + 1 : index + 2])), len(queue))
+    queue = [skb for skb in buffers if before(start, skb.end_seq)]
+    sk.rmem_alloc -= sum(skb.truesize for skb in buffers) - sum(skb.truesize for skb in queue)
+    first = next((index for index in range(len(queue)) if _wasteful(sk, queue, index, start)), len(queue))
     last = next((index for index in range(first, len(queue)) if queue[index].flags & FIN), len(queue))
     if first == last:
-        return
-    start = sk.copied_seq if first == 0 else queue[first].seq
-    start = start if after(start, queue[first].seq) else queue[first].seq
-    octets = b"".join(_beyond(skb, queue[first : index + first]) for index, skb in enumerate(queue[first:last]))
-    octets = octets[(start - queue[first].seq) & MASK :]
-    copies = [_buffer(start, octets, at) for at in range(0, len(octets), MAX_COPY)]
-    sk.rmem_alloc -= sum(skb.truesize for skb in queue[first:last])
-    sk.receive_queue.clear()
-    sk.receive_queue.extend([*queue[:first], *copies, *queue[last:]])
-    sk.rmem_alloc += sum(skb.truesize for skb in copies)
+        return queue
+    start = queue[first - 1].end_seq if first else start
+    octets, at = b"", start
+    for skb in queue[first:last]:
+        if before(at, skb.end_seq):
+            octets += skb.data[(at - skb.seq) & MASK :]
+            at = skb.end_seq
+    copies = [
+        RcvSkb.of((start + done) & MASK, octets[done : done + MAX_COPY], min(MAX_COPY, (end - start - done) & MASK))
+        for done in range(0, len(octets), MAX_COPY)
+    ]
+    sk.rmem_alloc += sum(skb.truesize for skb in copies) - sum(skb.truesize for skb in queue[first:last])
+    return [*queue[:first], *copies, *queue[last:]]
 
 
-def _wasteful(sk: TcpSock, skb: RcvSkb, following: list[RcvSkb]) -> bool:
-    """Does copying it gain anything: more memory than its octets are worth as window, or an overlap with the next?"""
-    if not skb.flags & FIN and window.win_from_space(sk, skb.truesize) > len(skb.data):
+def _wasteful(sk: TcpSock, queue: list[RcvSkb], index: int, start: int) -> bool:
+    """Does copying gain anything: more memory than the octets are worth as window, octets read, an overlap with the next?"""
+    skb, following = queue[index], queue[index + 1 : index + 2]
+    start = queue[index - 1].end_seq if index else start
+    bloated = window.win_from_space(sk, skb.truesize) > len(skb.data)
+    if not skb.flags & FIN and (bloated or before(skb.seq, start)):
         return True
     return bool(following) and skb.end_seq != following[0].seq
-
-
-def _beyond(skb: RcvSkb, earlier: list[RcvSkb]) -> bytes:
-    """The octets of a buffer that those before it do not hold."""
-    if not earlier:
-        return skb.data
-    known = (earlier[-1].end_seq - skb.seq) & MASK
-    return skb.data[known:] if known <= len(skb.data) else b""
-
-
-def _buffer(start: int, octets: bytes, at: int) -> RcvSkb:
-    """A buffer of its own size for up to MAX_COPY octets."""
-    data = octets[at : at + MAX_COPY]
-    return RcvSkb.of((start + at) & MASK, data)
 
 
 def _prune_ofo(sk: TcpSock, skb: RcvSkb) -> None:

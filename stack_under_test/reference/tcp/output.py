@@ -94,9 +94,7 @@ def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, da
         elif after((seq + 0xFFFF) & MASK, sk.snd_nxt):
             urgent = 0xFFFF
             flags |= URG
-    octets = header(
-        (sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr)
-    )
+    octets = header((sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr))
     ip.queue_xmit(sk, octets)
 
 

@@ -45,7 +45,7 @@ class TcpProto:
     def listen(self, sk: Sock) -> None:
         """`inet_csk_listen_start`."""
         tcp = _tcp(sk)
-        tcp.ack_backlog = 0
+        tcp.ack_backlog = tcp.ack_pending = tcp.ack_quick = tcp.ack_ato = tcp.pingpong = tcp.last_seg_size = tcp.rcv_mss = 0
         enter(tcp, State.LISTEN)
         if not sk.net.tcp_ports.get(sk, sk.num):
             enter(tcp, State.CLOSE)
@@ -193,4 +193,3 @@ def setup(net: Net, ops: object) -> None:
     net.tcp = TcpTables()
     row = Protosw(abi.SOCK_STREAM, abi.IPPROTO_TCP, TcpProto(), ops, TcpSock)  # type: ignore[arg-type]
     register(net, row, Transport(input.receive, errors.receive))
-

@@ -330,10 +330,7 @@ def ack_now_or_later(sk: TcpSock, ofo_possible: bool) -> None:
     """`__tcp_ack_snd_check`."""
     unread = (sk.rcv_nxt - sk.copied_seq) & MASK
     if (
-        (
-            (sk.rcv_nxt - sk.rcv_wup) & MASK > sk.rcv_mss
-            and (unread < sk.rcvlowat or window.choose(sk) >= sk.rcv_wnd)
-        )
+        ((sk.rcv_nxt - sk.rcv_wup) & MASK > sk.rcv_mss and (unread < sk.rcvlowat or window.choose(sk) >= sk.rcv_wnd))
         or in_quickack_mode(sk)
         or sk.ack_pending & ACK_NOW
     ):
@@ -365,4 +362,3 @@ def data_snd_check(sk: TcpSock) -> None:
     """`tcp_data_snd_check`."""
     push_pending_frames(sk)
     check_space(sk)
-

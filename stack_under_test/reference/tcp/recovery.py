@@ -194,11 +194,7 @@ def enter_loss(sk: TcpSock) -> None:
         mark_lost(sk, skb)
     if not sk.sack_ok:
         sk.sacked_out = 0
-    if (
-        sk.ca_state <= CA_DISORDER
-        or not after(sk.high_seq, sk.snd_una)
-        or (sk.ca_state == CA_LOSS and not sk.retransmits)
-    ):
+    if sk.ca_state <= CA_DISORDER or not after(sk.high_seq, sk.snd_una) or (sk.ca_state == CA_LOSS and not sk.retransmits):
         sk.prior_ssthresh = current_ssthresh(sk)
         sk.prior_cwnd = sk.cwnd
         sk.ssthresh = congestion.algorithm(sk).ssthresh(sk)
@@ -336,8 +332,7 @@ def simple_retransmit(sk: TcpSock) -> None:
     """`tcp_simple_retransmit`: what is larger than the path now takes goes again, without slowing down."""
     mss = current_mss(sk)
     for skb in sk.rtx_queue:
-        largest = len(skb.data) if skb.pcount == 1 else -(-len(skb.data) // max(skb.pcount, 1))
-        if largest > mss:
+        if (len(skb.data) if skb.pcount == 1 else skb.gso_size) > mss:
             mark_lost(sk, skb)
     if not sk.lost_out:
         return

@@ -81,7 +81,7 @@ def _mark(sk: TcpSock, block: tuple[int, int], info: AckInfo, duplicate: bool) -
         if skb.sacked:
             index += 1
             continue
-        mss = sk.mss_now or sk.mss_cache
+        mss = skb.gso_size
         if before(skb.seq, left) or after(skb.end_seq, right):
             if not _split(sk, index, left, right, mss):
                 index += 1

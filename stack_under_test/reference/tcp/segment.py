@@ -53,6 +53,7 @@ class Segment:
     looped: bool
     ip_options: HeaderOptions | None
 
+
 def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length: int) -> Segment | None:
     """The segment in an IP payload; None where `tcp_v4_rcv` drops it (too short, bad offset, bad checksum)."""
     size = len(octets)
@@ -102,16 +103,15 @@ class RcvSkb:
             self.truesize = link_truesize(segment.length)
             self.room = tailroom(segment.length)
 
-
     @classmethod
-    def of(cls, seq: int, data: bytes) -> RcvSkb:
-        """A buffer made for these octets (`alloc_skb`), without headroom."""
+    def of(cls, seq: int, data: bytes, size: int) -> RcvSkb:
+        """A buffer made for `size` octets (`alloc_skb`), without headroom."""
         skb = cls.__new__(cls)
         skb.seq = seq
         skb.end_seq = (seq + len(data)) & MASK
         skb.flags = ACK
         skb.data = data
-        skb.truesize = head_truesize(len(data))
+        skb.truesize = head_truesize(size)
         skb.room = skb.truesize - SKB_SIZE - SHARED_INFO - len(data)
         return skb
 
@@ -120,7 +120,8 @@ class TxSkb:
     """Data of ours, unsent in the write queue or sent and unacknowledged in the retransmit queue."""
 
     __slots__ = (
-        "data", "end_seq", "eor", "ever_retrans", "flags", "lost", "mstamp", "pcount", "retrans", "sacked", "seq", "truesize",
+        "data", "end_seq", "eor", "ever_retrans", "flags", "gso_size", "lost", "mstamp", "pcount", "retrans", "sacked", "seq",
+        "truesize",
     )  # fmt: skip
 
     def __init__(self, seq: int, flags: int) -> None:
@@ -130,6 +131,7 @@ class TxSkb:
         self.data = b""
         self.eor = False
         self.pcount = 0
+        self.gso_size = 0
         self.mstamp = 0
         self.sacked = False
         self.lost = False

@@ -7,6 +7,7 @@ from errno import EAGAIN, EINVAL, EPIPE
 
 from ...contract import abi
 from ..errors import Fail, NotModelled
+from ..net import MSEC
 from ..sock import SEND_SHUTDOWN, Message, State, deadline, interrupted
 from ..wait import MayBlock, Wait, Wakeup
 from .output import bound_to_half_window, current_mss
@@ -27,7 +28,8 @@ def sendmsg(sk: TcpSock, message: Message) -> MayBlock[int]:
     if flags & abi.MSG_ZEROCOPY and sk.options.get(abi.SO_ZEROCOPY) and message.iter.count:
         raise NotModelled("MSG_ZEROCOPY")
     sender = _Sender(sk, message)
-    if sk.is_open() and not message.control:
+    opened = sk.is_open() and not message.control
+    if opened:
         try:
             if sender.fill():
                 return sender.finish()
@@ -36,10 +38,10 @@ def sendmsg(sk: TcpSock, message: Message) -> MayBlock[int]:
         if flags & abi.MSG_DONTWAIT:
             sk.nospace = True
             return sender.failed(Fail(EAGAIN, "sk_stream_wait_memory"))
-    return _blocking(sender)
+    return _blocking(sender, full=opened)
 
 
-def _blocking(sender: _Sender) -> Generator[Wait, Wakeup, int]:
+def _blocking(sender: _Sender, full: bool) -> Generator[Wait, Wakeup, int]:
     sk, message = sender.sk, sender.message
     timeout = 0 if message.flags & abi.MSG_DONTWAIT else sk.sndtimeo
     until = deadline(sk.net, timeout)
@@ -48,7 +50,8 @@ def _blocking(sender: _Sender) -> Generator[Wait, Wakeup, int]:
             yield from _wait_connect(sk, timeout, until)
         if message.control:
             check_control(message.control)
-        while not sender.fill():
+        while full or not sender.fill():
+            full = False
             yield from _wait_memory(sk, timeout, until)
     except Fail as fail:
         return sender.failed(fail)
@@ -93,24 +96,26 @@ def _wait_connect(sk: TcpSock, timeout: int | None, until: int | None) -> Genera
 
 
 def _wait_memory(sk: TcpSock, timeout: int | None, until: int | None) -> Generator[Wait, Wakeup, None]:
-    """`sk_stream_wait_memory`."""
+    """`sk_stream_wait_memory`. Free memory at the start means that the host had none: Linux then sleeps at random."""
+    short = sk.net.rng.below(sk.net.release.hz // 5) + 2 if sk.memory_free() else 0
     while True:
         if sk.err or sk.shutdown & SEND_SHUTDOWN:
             raise Fail(EPIPE, "sk_stream_wait_memory: error or shutdown")
         if timeout == 0:
             sk.nospace = True
             raise Fail(EAGAIN, "sk_stream_wait_memory: would wait")
-        if sk.memory_free():
+        if sk.memory_free() and not short:
             return
         sk.nospace = True
         assert sk.socket is not None
         sk.write_pending += 1
-        reason = yield Wait((sk.socket.wait,), until)
+        reason = yield Wait((sk.socket.wait,), sk.net.now + short * (1000 * MSEC // sk.net.release.hz) if short else until)
         sk.write_pending -= 1
         if reason is Wakeup.SIGNAL:
             raise interrupted(timeout)
-        if reason is Wakeup.TIMEOUT:
+        if until is not None and sk.net.now >= until:
             timeout = 0
+        short = 0
 
 
 class _Sender:
@@ -184,9 +189,6 @@ class _Sender:
         self._remove_empty()
         if self.copied:
             self._push(self.message.flags & ~abi.MSG_MORE, NAGLE_PUSH)
-        if self.sk.memory_free():
-            self._measure()
-            return self.fill()
         return False
 
     def _mark_push(self, skb: TxSkb) -> None:
@@ -233,4 +235,3 @@ class _Sender:
         if errno == EAGAIN and not sk.write_queue and not sk.rtx_queue:
             sk.write_space()
         raise Fail(errno, fail.rule)
-

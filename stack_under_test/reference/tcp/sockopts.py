@@ -404,6 +404,7 @@ GETTERS: Mapping[int, Get] = MappingProxyType(
         abi.TCP_NOTSENT_LOWAT: lambda sk: sk.notsent_lowat,
         abi.TCP_INQ: lambda sk: int(sk.recvmsg_inq),
         abi.TCP_SAVE_SYN: lambda sk: sk.save_syn,
+        abi.TCP_IS_MPTCP: lambda sk: 0,
         abi.TCP_RTO_MAX_MS: lambda sk: 120_000,
         abi.TCP_RTO_MIN_US: lambda sk: 200_000,
         abi.TCP_DELACK_MAX_US: lambda sk: 200_000,

@@ -242,8 +242,4 @@ def _rtt_update(sk: TcpSock, sample: int, win_dep: bool) -> None:
 
 def may_update(sk: TcpSock, ack: int, seq: int, window: int) -> bool:
     """`tcp_may_update_window` (RFC 9293 3.10.7.4, with Linux's larger-window rule)."""
-    return (
-        after(ack, sk.snd_una)
-        or after(seq, sk.snd_wl1)
-        or (seq == sk.snd_wl1 and (window > sk.snd_wnd or not window))
-    )
+    return after(ack, sk.snd_una) or after(seq, sk.snd_wl1) or (seq == sk.snd_wl1 and (window > sk.snd_wnd or not window))

@@ -43,7 +43,7 @@ def probe0_base(sk: TcpSock) -> int:
 def set_pcount(skb: TxSkb, mss: int) -> int:
     """`tcp_set_skb_tso_segs`."""
     size = len(skb.data)
-    skb.pcount = 1 if size <= mss else -(-size // mss)
+    skb.gso_size, skb.pcount = (0, 1) if size <= mss else (mss, -(-size // mss))
     return skb.pcount
 
 
@@ -54,7 +54,7 @@ def tso_segs(sk: TcpSock, mss: int) -> int:
     if shift < 32:
         size += GSO_MAX_SIZE >> shift
     size = min(size, GSO_MAX_SIZE)
-    return max(size // mss, 2)
+    return max(size // mss, sk.net.sysctl.tcp_min_tso_segs)
 
 
 def nagle_check(sk: TcpSock, partial: bool, nonagle: int) -> bool:
