@@ -43,8 +43,7 @@ def _header(record: RunRecord, found: tuple[Group, ...]) -> list[str]:
     shown = [name for name in TOTALS if counted[name]]
     if shown:
         bars = [
-            f'<i style="flex:{counted[name]};background:var(--{name})" title="{name}: {counted[name]}"></i>'
-            for name in shown
+            f'<i style="flex:{counted[name]};background:var(--{name})" title="{name}: {counted[name]}"></i>' for name in shown
         ]
         parts.append(f'<div class="bar" role="img" aria-label="results">{"".join(bars)}</div>\n')
     items = [_total(name, counted[name]) for name in shown]

@@ -15,8 +15,6 @@ def render(record: RunRecord) -> str:
         "metadata": dict(record.metadata),
         "totals": totals(record),
         "counts": dict(record.counts),
-        "divergences": [
-            {"count": group.count, **asdict(group.finding), "status": group.status} for group in groups(record)
-        ],
+        "divergences": [{"count": group.count, **asdict(group.finding), "status": group.status} for group in groups(record)],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

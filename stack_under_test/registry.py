@@ -1,8 +1,8 @@
 """Targets by name.
 
-A specification is a name and options, ``reference`` or ``reference:seed=7``.  Other people's targets join through the
-entry-point group ``sockdiff.targets``: each entry point loads to a `Kind`.  Nothing of a target is imported before it
-is asked for.
+A specification is a name and options, ``reference``, ``reference:seed=7`` or ``uml:6.1``.  Other people's targets join
+through the entry-point group ``sockdiff.targets``: each entry point loads to a `Kind`.  Nothing of a target is imported
+before it is asked for.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ class Kind:
     about      one line for people
     make       options by name -> a running target; raises Unavailable, or ValueError for an option it does not know
     available  None, or one line that says what is missing on this machine
+    main       the option that a value without a name is for (``uml:6.1``), if any
     """
 
     about: str
     make: Callable[[Mapping[str, str]], Target]
     available: Callable[[], str | None] = lambda: None
+    main: str = ""
 
 
 def kinds() -> Mapping[str, Kind]:
     """Every target there is, ours and others', by name. One that cannot be loaded says so when asked."""
-    found = {"linux": _LINUX, "reference": _REFERENCE}
+    found = {"linux": _LINUX, "reference": _REFERENCE, "uml": _UML}
     for point in entry_points(group=GROUP):
         if point.name not in found:
             found[point.name] = _outside(point.load)
@@ -70,6 +72,8 @@ def _kind(spec: str) -> tuple[Kind, dict[str, str]]:
     options = {}
     for item in rest.split(",") if rest else ():
         key, sign, value = item.partition("=")
+        if not sign and item and known[name].main:
+            key, sign, value = known[name].main, "=", item
         if not key or not sign:
             raise BadTarget(f"target {spec!r}: options are written name=value,name=value, found {item!r}")
         options[key] = value
@@ -112,5 +116,22 @@ def _make_reference(options: Mapping[str, str]) -> Target:
     return target
 
 
+def _make_uml(options: Mapping[str, str]) -> Target:
+    rest = dict(options)
+    places = import_module("stack_under_test.uml.places")
+    release, seed = rest.pop("release", places.RELEASES[0]), int(rest.pop("seed", "0"), 0)
+    wanted = {feature: rest.pop(feature, "0") != "0" for feature in places.FEATURES}
+    _refuse(rest)
+    kernel = places.Kernel(release, tuple(feature for feature, chosen in wanted.items() if chosen))
+    target: Target = import_module("stack_under_test.uml.target").UmlTarget(kernel, seed)
+    return target
+
+
+def _uml_available() -> str | None:
+    reason: str | None = import_module("stack_under_test.uml.places").some_available()
+    return reason
+
+
 _LINUX = Kind("this machine's kernel, in a network namespace of its own", _make_linux, _linux_available)
 _REFERENCE = Kind("our stack, in Python, in virtual time", _make_reference)
+_UML = Kind("Linux in virtual time: a user-mode kernel, see `sockdiff uml`", _make_uml, _uml_available, main="release")

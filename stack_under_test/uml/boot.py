@@ -2,7 +2,8 @@
 
 It runs on one CPU (the kernel and the processes of its guest only ever take turns), with the host's files read-only,
 in a session of its own so that all of it can be ended at once.  It ends when we do: at the end of the pipe by itself,
-and while it does not read, by a signal at our death.  What it keeps on disk is in one folder, removed with it.
+and while it does not read, by a signal at our death.  What it needs a name for on disk is in one folder, removed as soon
+as it has booted; its memory and its console are files without a name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from stack_under_test.contract.target import Unavailable
 from stack_under_test.uml.guest import READY, TIME_OF_DAY_NS
@@ -44,49 +46,48 @@ class Machine:
 
     def __init__(self, kernel: Kernel, seed: int, cpu: int | None = None) -> None:
         self._kernel = kernel
-        self._folder = Path(tempfile.mkdtemp(prefix="sockdiff-uml-", dir=_memory_folder()))
         self._received = b""
-        try:
-            self._start(seed, cpu)
-        except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise Unavailable(f"{kernel.image}: {error.strerror}") from None
         self._poll = select.poll()
-        self._poll.register(self._from, select.POLLIN)
+        folder = tempfile.mkdtemp(prefix="sockdiff-uml-", dir=_memory_folder())
         try:
+            self._start(folder, seed, cpu)
             said = self.read(len(READY), time.monotonic_ns() + _BOOT_NS)
+            if said != READY:
+                raise Gone(f"it says {said!r}")
+        except OSError as error:
+            raise Unavailable(f"{kernel.image}: {error.strerror}") from None
         except (Silent, Gone) as failure:
             self.close()
             raise Unavailable(f"kernel {kernel.name} does not boot: {failure}") from None
-        if said != READY:
-            self.close()
-            raise Unavailable(f"kernel {kernel.name} does not boot: it says {said!r}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _start(self, seed: int, cpu: int | None) -> None:
+    def _start(self, folder: str, seed: int, cpu: int | None) -> None:
         down, self._to = os.pipe()
         self._from, up = os.pipe()
-        folder = str(self._folder)
+        self._console: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         try:
-            with open(self._folder / "console", "wb") as console:
-                self._process = subprocess.Popen(
-                    _command(self._kernel, seed, (down, up), folder),
-                    executable=self._kernel.image,
-                    pass_fds=(down, up),
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=subprocess.STDOUT,
-                    cwd=folder,
-                    env={"TMPDIR": folder, "HOME": folder, "PATH": "/usr/bin:/bin", "UML_RNG_SEED": str(seed)},
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
-                )
+            self._process = subprocess.Popen(
+                _command(self._kernel, seed, (down, up), folder),
+                executable=self._kernel.image,
+                pass_fds=(down, up),
+                stdin=subprocess.DEVNULL,
+                stdout=self._console,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={"TMPDIR": folder, "HOME": folder, "PATH": "/usr/bin:/bin", "UML_RNG_SEED": str(seed)},
+                start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
+            )
         except OSError:
+            self._console.close()
             os.close(self._to)
             os.close(self._from)
             raise
         finally:
             os.close(down)
             os.close(up)
+        self._poll.register(self._from, select.POLLIN)
         if cpu is not None:
             os.sched_setaffinity(self._process.pid, {cpu})
 
@@ -118,21 +119,21 @@ class Machine:
         return whole[:size]
 
     def close(self) -> None:
-        """End every process of it and remove its folder."""
-        for fd in (self._to, self._from):
-            os.close(fd)
+        """End every process of it."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for fd in (self._to, self._from):
+            os.close(fd)
+        self._console.close()
 
     def _ending(self) -> str:
         """How it ended, from what it said last."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
-        with open(self._folder / "console", "rb") as console:
-            console.seek(max(0, os.fstat(console.fileno()).st_size - _LAST_WORDS))
-            lines = [line for line in console.read().decode(errors="replace").splitlines() if line.strip() and "reboot:" not in line]
+        self._console.seek(max(0, os.fstat(self._console.fileno()).st_size - _LAST_WORDS))
+        said = self._console.read().decode(errors="replace").splitlines()
+        lines = [line for line in said if line.strip() and "reboot:" not in line]
         for line in lines:
             if _PANIC in line:
                 return "panic: " + line.partition(_PANIC)[2].strip()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from pathlib import Path
 
 from stack_under_test.uml import places
-from stack_under_test.uml.build import build, current
 from stack_under_test.uml.places import FEATURES, RELEASES, Kernel
-from stack_under_test.uml.steps import terminal
 
 _DONE = 0
 
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The two subcommands; each sets `command`."""
     commands = parser.add_subparsers(required=True, metavar="command", parser_class=type(parser))
     make = commands.add_parser("build", help="a user-mode kernel: fetch, patch, configure, compile (some minutes)")
-    make.add_argument("--release", choices=RELEASES, default=RELEASES[0], help="of Debian's linux-source packages (%(default)s)")
+    make.add_argument("--release", type=_release, default=RELEASES[0], help="of Debian's linux-source packages (%(default)s)")
     make.add_argument("--source", type=Path, help="a kernel tree or tarball instead; it is copied, never changed")
     make.add_argument("--kcov", action="store_true", help="with coverage of the network stack")
     make.add_argument("--kasan", action="store_true", help="with checks of every memory access")
@@ -30,7 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     status.set_defaults(command=_status)
 
 
+def _release(text: str) -> str:
+    """It becomes the name of a folder, and of a package."""
+    if not re.fullmatch(r"[0-9A-Za-z][\w.]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no release")
+    return text
+
+
 def _build(args: argparse.Namespace) -> int:
+    from stack_under_test.uml.build import build  # noqa: PLC0415 (every command of sockdiff imports this file)
+    from stack_under_test.uml.steps import terminal  # noqa: PLC0415
+
     kernel = Kernel(args.release, tuple(feature for feature in FEATURES if getattr(args, feature)))
     image = build(kernel, args.source, max(1, args.jobs), terminal)
     terminal("")
@@ -40,6 +49,8 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from stack_under_test.uml.build import current  # noqa: PLC0415
+
     rows = {
         kernel.name: {"image": str(kernel.image), "current": current(kernel), **kernel.facts()} for kernel in places.built()
     }

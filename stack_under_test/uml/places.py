@@ -79,6 +79,12 @@ def available(kernel: Kernel | None = None) -> str | None:
     return None
 
 
+def some_available() -> str | None:
+    """None when any kernel can be booted here, else what is missing for the default one."""
+    reasons = [available(kernel) for kernel in built()] or [available()]
+    return None if None in reasons else reasons[0]
+
+
 def built() -> list[Kernel]:
     """The kernels that can be booted."""
     variants = [(), ("kcov",), ("kasan",), ("kcov", "kasan")]

@@ -11,17 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stack_under_test.contract.target import Unavailable
+
 _SHOWN_NS = 500_000_000
-_TAIL = 15
 
 Show = Callable[[str], None]
 """Shows a line of progress; the next one replaces it."""
 
 
-class BuildError(Exception):
+class BuildError(Unavailable):
     """One line that says what failed, and where it is written."""
 
 
@@ -32,9 +33,7 @@ def terminal(line: str) -> None:
         print(f"\r\x1b[K{line[: columns - 1]}", end="", file=sys.stderr, flush=True)
 
 
-def carry_out(
-    what: str, command: Sequence[str], log: Path, show: Show, environment: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> None:
+def carry_out(what: str, command: Sequence[str], log: Path, show: Show, cwd: Path | None = None) -> None:
     """Run to the end.  Raises BuildError with the last lines; on an interrupt the command has ended too."""
     began = time.monotonic_ns()
     with open(log, "ab") as file:
@@ -44,7 +43,7 @@ def carry_out(
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C", **(environment or {})},
+            env={**os.environ, "LC_ALL": "C"},
             cwd=cwd,
             process_group=0,
         )

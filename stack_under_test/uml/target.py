@@ -98,9 +98,7 @@ class UmlTarget:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _batch(self, programs: Sequence[Program], stepwise: bool) -> tuple[Reading, Killed | None]:

@@ -11,7 +11,6 @@ Sleeping is done on a timerfd, since poll(2) takes a thousandth of its timeout m
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 import time
 from collections.abc import Callable
@@ -43,12 +42,12 @@ class Clock:
             self.timer = kernel.own_fd(syscall(_SYS_TIMERFD_CREATE, _CLOCK_MONOTONIC, 0, 0, 0, 0, 0))
 
     def sleep_until(self, ns: int) -> None:
-        self._spec[:] = (*divmod(ns, _SECOND), 0, 0)
+        self._spec[:] = [*divmod(ns, _SECOND), 0, 0]
         syscall(_SYS_NANOSLEEP, _CLOCK_MONOTONIC, _ABSOLUTE, self._address, 0, 0, 0)
 
     def set_timer(self, ns: int) -> None:
         """`timer` becomes readable then."""
-        self._spec[:] = (0, 0, *divmod(ns, _SECOND))
+        self._spec[:] = [0, 0, *divmod(ns, _SECOND)]
         syscall(_SYS_TIMERFD_SETTIME, self.timer, _ABSOLUTE, self._address, 0, 0, 0)
 
 

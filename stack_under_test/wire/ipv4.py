@@ -168,6 +168,4 @@ def read_options(octets: bytes) -> tuple[IpOption | Trailing, ...]:
 
 def write_options(options: Iterable[IpOption | Trailing]) -> bytes:
     """The octets of `options`, without padding."""
-    return b"".join(
-        option.octets if isinstance(option, Trailing) else tlv.join(option.kind, option.data) for option in options
-    )
+    return b"".join(option.octets if isinstance(option, Trailing) else tlv.join(option.kind, option.data) for option in options)

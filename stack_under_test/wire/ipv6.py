@@ -168,8 +168,7 @@ def linked(extensions: Sequence[Extension | Fragment], protocol: int) -> tuple[E
     """The same headers, each announcing the one after it, the last announcing `protocol`."""
     following = [extension.kind for extension in extensions[1:]] + [protocol]
     return tuple(
-        extension._replace(next_header=next_header)
-        for extension, next_header in zip(extensions, following, strict=False)
+        extension._replace(next_header=next_header) for extension, next_header in zip(extensions, following, strict=False)
     )
 
 

@@ -29,9 +29,7 @@ data = st.binary(max_size=64)
 anything = st.binary(max_size=120)
 
 
-def build(
-    make: Callable[..., T], *arguments: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]
-) -> st.SearchStrategy[T]:
+def build(make: Callable[..., T], *arguments: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
     """Like `st.builds`, which would also vary a NamedTuple's fields that have a default and are not given."""
     return st.tuples(st.tuples(*arguments), st.fixed_dictionaries(named)).map(lambda found: make(*found[0], **found[1]))
 

@@ -37,9 +37,7 @@ def test_tcp_over_ipv4(ip: Ipv4, segment: Tcp) -> None:
 @given(ipv6_headers, tcp_headers)
 @moderate
 def test_tcp_over_ipv6_behind_extension_headers(ip: Ipv6, segment: Tcp) -> None:
-    chain = ipv6.linked(
-        (Extension(0, b"", ipv6.HOP_BY_HOP), Fragment(0, ident=9), Extension(0, b"x" * 9)), tcp.PROTOCOL
-    )
+    chain = ipv6.linked((Extension(0, b"", ipv6.HOP_BY_HOP), Fragment(0, ident=9), Extension(0, b"x" * 9)), tcp.PROTOCOL)
     ip = ip._replace(next_header=ipv6.HOP_BY_HOP, payload=ipv6.write_extensions(chain))
     found = parse(assemble(ip, segment))
     assert isinstance(found.upper, Tcp)

@@ -59,9 +59,7 @@ def test_read_write_of_mangled_options(segment: Tcp, options: bytes, data_offset
 
 @given(tcp_headers, st.integers(0, 15), addresses)
 @moderate
-def test_a_stated_data_offset_is_written_without_padding(
-    segment: Tcp, data_offset: int, pair: tuple[bytes, bytes]
-) -> None:
+def test_a_stated_data_offset_is_written_without_padding(segment: Tcp, data_offset: int, pair: tuple[bytes, bytes]) -> None:
     octets = tcp.write(segment._replace(data_offset=data_offset, options=(Other(99, b"x"),)), *pair)
     assert octets[12] >> 4 == data_offset
     assert octets[20:] == b"\x63\x03x" + segment.payload
