@@ -193,11 +193,17 @@ def damage(draft: Draft, frame: Frame) -> Frame:
         case 5:
             return replace(frame, ip=replace(ip, options=choose.choice(HEADER_OPTIONS)))
         case 6 if isinstance(body, TcpSegment):
-            return replace(frame, body=replace(body, data_offset=choose.choice((0, 4, 5, 6, 15))))
+            return replace(frame, body=_misplaced(body, choose.choice((0, 4, 5, 6, 15))))
         case 7 if isinstance(body, TcpSegment):
             return replace(frame, body=replace(body, options=(choose.choice(BROKEN_OPTIONS),)))
         case _:
             return replace(frame, ip=replace(ip, src=choose.choice(SOURCES)))
+
+
+def _misplaced(body: TcpSegment, data_offset: int) -> TcpSegment:
+    """Options become data or data options; an echo of the stack's own clock in them could not be compared."""
+    options = tuple([TcpOption("TS", (option.values[0], 0)) if option.name == "TS" else option for option in body.options])
+    return replace(body, options=options, data_offset=data_offset)
 
 
 SOURCES = (ELSEWHERE, LOCALHOST, STACK_IP, BROADCAST, GROUP, ANY)
