@@ -12,8 +12,11 @@ MAX_COPY = PAGE - SHARED_INFO
 
 
 def schedule(sk: TcpSock, skb: RcvSkb) -> bool:
-    """`tcp_try_rmem_schedule`: True when the segment may be queued."""
-    return sk.rmem_alloc <= sk.rcvbuf or _prune(sk, skb)
+    """`tcp_try_rmem_schedule`: True when the segment may be queued; pages are reserved for it, even if it joins another."""
+    if sk.rmem_alloc > sk.rcvbuf and not _prune(sk, skb):
+        return False
+    sk.forward_alloc += -(min(0, sk.forward_alloc - skb.truesize) // PAGE) * PAGE
+    return True
 
 
 def pressed(sk: TcpSock) -> bool:
