@@ -111,9 +111,7 @@ def _orphan(sk: TcpSock) -> None:
 
 
 def listen_stop(sk: TcpSock) -> None:
-    """`inet_csk_listen_stop`: requests vanish, children not yet accepted are reset."""
-    for request in tuple(sk.syn_queue):
-        request.drop()
+    """`inet_csk_listen_stop`: children not yet accepted are reset; requests stay, in case the socket listens again."""
     while sk.accept_queue:
         abort_child(sk.accept_queue.popleft())
     sk.ack_backlog = 0

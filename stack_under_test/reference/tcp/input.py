@@ -25,6 +25,11 @@ def receive(net: Net, packet: Packet) -> None:
         return
     segment.looped = packet.looped
     segment.ip_options = packet.options
+    _dispatch(net, segment)
+
+
+def _dispatch(net: Net, segment: Segment) -> None:
+    """`__inet_lookup_skb`: to the connection, the request, what is left of a connection, or the listener."""
     entry = net.tcp.lookup((segment.daddr, segment.dport, segment.saddr, segment.sport))
     if isinstance(entry, TcpSock):
         if not entry.min_ttl or segment.ttl >= entry.min_ttl:
@@ -50,7 +55,7 @@ def _to_request(request: listen.Request, segment: Segment) -> None:
     listener = request.listener
     if listener.state is not State.LISTEN:
         request.drop()
-        reply.reset(listener.net, segment)
+        _dispatch(listener.net, segment)
         return
     child = listen.check_req(request, segment)
     if child is listener:

@@ -70,6 +70,9 @@ class Request:
 
     def expired(self, kind: str) -> None:
         """`reqsk_timer_handler`: send the SYN-ACK again, or forget the peer."""
+        if self.listener.state is not State.LISTEN:
+            self.drop()
+            return
         sysctl = self.net.sysctl
         retries = self.listener.syn_retries or sysctl.tcp_synack_retries
         defer = self.listener.defer_accept
