@@ -9,7 +9,7 @@ places      where kernels lie                    tools      what building needs,
 sources     from a package to a patched tree     build      configuring and compiling, resumably
 boot        one running guest                    target     the target: programs in, traces out
 guest       what runs inside                     virtual    the worker's runner where time is virtual
-commands    `sockdiff uml`                       coverage   what a program reached in the kernel
+commands    `sockdiff uml`                       steps      running other programs for minutes
 
 The guest imports this package too, so nothing is imported here.
 """

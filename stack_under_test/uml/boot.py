@@ -91,6 +91,10 @@ class Machine:
         if cpu is not None:
             os.sched_setaffinity(self._process.pid, {cpu})
 
+    @property
+    def group(self) -> int:
+        return self._process.pid
+
     def write(self, octets: bytes) -> None:
         """Raises Gone."""
         view = memoryview(octets)

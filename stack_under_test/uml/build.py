@@ -53,13 +53,13 @@ def _configure(kernel: Kernel, log: Path, show: Show) -> None:
     with open(config, "a", encoding="utf-8") as file:
         file.write(text)
     carry_out("configuring", _make(kernel, "olddefconfig"), log, show)
-    lost = _not_taken(config.read_text("utf-8"), text)
+    lost = not_taken(config.read_text("utf-8"), text)
     if lost:
         raise BuildError(f"this kernel cannot be configured as needed: {', '.join(lost)}")
     stamp.write_text(wanted, "utf-8")
 
 
-def _not_taken(config: str, fragment: str) -> list[str]:
+def not_taken(config: str, fragment: str) -> list[str]:
     """Lines of the fragment that the configuration does not have; switching off something that does not exist is
     done."""
     have = set(config.splitlines())

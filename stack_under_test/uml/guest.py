@@ -96,12 +96,13 @@ class Guest:
         self._preparer = Preparer()
         # On a clock that stands still the fair scheduler would let a task that yields go on for ever.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
-        lanes = Lanes(surroundings.proc)
+        self._lanes = Lanes(surroundings.proc)
         arenas = Arenas()
-        for task in _TASKS:
-            lanes.thread(task)
-        self._runner = VirtualRunner(arenas, lanes, self._clock)
+        self._tasks = [self._lanes.thread(task).pid for task in _TASKS]
+        self._runner = VirtualRunner(arenas, self._lanes, self._clock)
         self._told: set[World] = set()
+        with kernel.wide_table():
+            self._home = kernel.own_fd(os.open("/proc/self/ns/net", os.O_RDONLY))
 
     def serve(self) -> None:
         gc.disable()
@@ -156,6 +157,16 @@ class Guest:
         if marks.unix_paths:
             self._surroundings.remove_paths()
         site.close()
+        kernel.setns(self._home, kernel.CLONE_NEWNET)
+        self._renew_lanes()
+
+    def _renew_lanes(self) -> None:
+        """Every task has a lane again, and none holds on to the program's namespace."""
+        for task in _TASKS:
+            lane = self._lanes.get(task)
+            if lane is None or lane.pid != self._tasks[task]:
+                self._lanes.remove(task)
+                self._tasks[task] = self._lanes.thread(task).pid
 
     def _restart(self) -> None:
         """Begin anew whatever one program could hand to the next."""

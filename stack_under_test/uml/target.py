@@ -64,6 +64,11 @@ class UmlTarget:
     def traits(self) -> Traits:
         return self._traits
 
+    @property
+    def group(self) -> int:
+        """The process group of the guest that runs now."""
+        return self._machines[0].group
+
     def adopt(self, facts: tuple[tuple[str, str], ...]) -> None:
         """Take over what the other side's host decides (`HOST_OWNED`)."""
         given = dict(facts)
