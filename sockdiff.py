@@ -197,6 +197,21 @@ def _report(args: argparse.Namespace) -> int:
     return AGREE
 
 
+def _coverage(args: argparse.Namespace) -> int:
+    from conformance.harness.record import read_record  # noqa: PLC0415
+    from stack_under_test.uml import reach  # noqa: PLC0415
+
+    record = read_record(Path(args.run))
+    if not record.coverage:
+        raise CannotRun(f"{args.run}: no coverage was recorded; one of the targets has to be uml:kcov=1")
+    found = reach.sides(record.metadata, record.coverage)
+    if args.json:
+        _print_json(reach.as_json(found, args.functions))
+    else:
+        _print_lines(reach.lines(found, args.functions))
+    return AGREE
+
+
 def _bench(args: argparse.Namespace) -> int:
     from fuzz.bench import bench, table  # noqa: PLC0415
     from fuzz.campaign import usual_jobs  # noqa: PLC0415
@@ -243,6 +258,7 @@ def _traits(spec: str) -> Traits:
 
 
 def _metadata(traits: Sequence[Traits]) -> tuple[tuple[str, Any], ...]:
+    from stack_under_test.contract import coverage  # noqa: PLC0415
     from stack_under_test.contract.world import PINNED  # noqa: PLC0415
 
     sides = [
@@ -250,7 +266,12 @@ def _metadata(traits: Sequence[Traits]) -> tuple[tuple[str, Any], ...]:
         for side, trait in zip(("left", "right"), traits, strict=True)
         for name, value in (("release", trait.release), ("facts", dict(trait.facts)))
     ]
-    return (*sides, ("sysctls", dict(PINNED)))
+    builds = {
+        side: build
+        for side, trait in zip(("left", "right"), traits, strict=True)
+        if (build := dict(trait.facts).get(coverage.NAME))
+    }
+    return (*sides, ("sysctls", dict(PINNED)), *([("coverage", builds)] if builds else []))
 
 
 def _baseline(args: argparse.Namespace) -> Baseline:
@@ -375,8 +396,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("directory", help="the --out of a campaign")
     report.add_argument("--format", choices=FORMATS, default="html")
     report.add_argument("--output", help="a file (standard output)")
-    uml = commands.add_parser("uml", help="kernels for the target `uml`: build, status", allow_abbrev=False)
-    import_module("stack_under_test.uml.commands").add_arguments(uml)
+    uml = commands.add_parser("uml", help="kernels for the target `uml`: build, status, coverage", allow_abbrev=False)
+    more = import_module("stack_under_test.uml.commands").add_arguments(uml)
+    reached = more.add_parser("coverage", help="which code of the kernel a campaign has reached", allow_abbrev=False)
+    reached.set_defaults(command=_coverage)
+    reached.add_argument("run", help="the --out of a campaign of which a side is uml:kcov=1")
+    reached.add_argument("--functions", action="store_true", help="every function, with how many of its blocks")
+    reached.add_argument("--json", action="store_true", help="data instead of text")
     bench = add("bench", _bench, "programs and steps a second, against the bare limit of this kernel")
     bench.add_argument("--programs", type=_count, default=1000, help="for each figure (1000)")
     bench.add_argument("--jobs", type=_count, help="processes of the last figure (one per processor)")

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from conformance.harness.baseline import Baseline
+from conformance.harness.coverage import Coverage
+from conformance.harness.coverage import from_json as coverage_from_json
 from conformance.harness.record import Finding, Recorder, open_record
 from fuzz.jobs import Chunk, Done, Failed, Found, Job, Said, Shrunk, Task
 from fuzz.profile import DEFAULT, Profile
@@ -75,6 +77,7 @@ class Summary:
     interrupted: bool
     elapsed_ns: int
     ran: int
+    coverage: Coverage = field(default_factory=Coverage)
 
     @property
     def unlisted(self) -> tuple[Finding, ...]:
@@ -101,7 +104,9 @@ def run_campaign(order: Order, watch: Watcher = lambda permille, totals, finding
         "jobs": order.jobs,
         **dict(order.metadata),
     }
-    with open_record(order.out, metadata) as recorder, _interrupts() as interrupted:
+    # What was reached on one build of a kernel says nothing about another.
+    identity = ("left", "right", "seed", "coverage")
+    with open_record(order.out, metadata, identity) as recorder, _interrupts() as interrupted:
         campaign = _Campaign(order, recorder, watch, interrupted)
         try:
             return campaign.run()
@@ -120,6 +125,7 @@ class _Campaign:
         record = recorder.record
         self._totals = from_json(record.counts)
         self._occurrences: Counter[str] = Counter(dict(record.occurrences))
+        self._coverage = coverage_from_json(record.coverage)
         self._next = self._resumed = record.next_number
         self._seen = {(found.status, found.fingerprint) for found in record.findings}
         self._finished: dict[int, Done] = {}
@@ -218,6 +224,7 @@ class _Campaign:
             counted = from_json(done.totals)
             self._totals.add(counted)
             self._occurrences.update(dict(done.occurrences))
+            self._coverage.merge(coverage_from_json(done.coverage))
             self._next += counted.programs
 
     def _died(self, job: Job, task: Task) -> Job:
@@ -231,7 +238,7 @@ class _Campaign:
             self._again.append(chunk)
         else:
             size = chunk.end - chunk.first
-            self._finished[chunk.number] = Done(chunk.number, Totals(programs=size, lost=size).as_json(), {})
+            self._finished[chunk.number] = Done(chunk.number, Totals(programs=size, lost=size).as_json(), {}, {})
             self._count(chunk)
         if sum(self._deaths.values()) > _DEATHS * 10:
             raise CampaignError("the processes that run the programs keep dying")
@@ -254,7 +261,8 @@ class _Campaign:
         """Record how far it came, once a second."""
         if now or time.monotonic_ns() - self._synced > _NS:
             self._synced = time.monotonic_ns()
-            self._recorder.update(self._totals.as_json(), self._occurrences, self._next)
+            coverage = self._coverage.as_json()
+            self._recorder.update(self._totals.as_json(), self._occurrences, self._next, coverage)
 
     def _summary(self) -> Summary:
         return Summary(
@@ -264,6 +272,7 @@ class _Campaign:
             self._interrupted.is_set(),
             time.monotonic_ns() - self._began,
             self._ran,
+            self._coverage,
         )
 
 

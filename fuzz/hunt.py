@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
+from conformance.harness.coverage import Coverage
 from conformance.harness.lockstep import Agree, Diverge, Flaky, Late, Pair, Result, Unsteady, Unsupported
 from conformance.harness.record import Finding, finding
 from fuzz.classify import classify
@@ -36,7 +37,8 @@ class Listener(Protocol):
 
 
 class Hunt:
-    """`program` gives a program by its number; `budget` is how many programs may be run to shrink one finding."""
+    """`program` gives a program by its number; `budget` is how many programs may be run to shrink one finding.
+    `coverage` is what all programs so far have reached."""
 
     def __init__(self, pair: Pair, program: Callable[[int], Program], listener: Listener, budget: int = BUDGET) -> None:
         self._pair = pair
@@ -45,6 +47,7 @@ class Hunt:
         self._listener = listener
         self._budget = budget
         self._known: set[tuple[str, str]] = set()
+        self.coverage = Coverage()
 
     def run(self, numbers: Iterable[int]) -> tuple[Totals, Counter[str]]:
         """Run these programs; what was counted, and how often each fingerprint occurred. Raises Stopped."""
@@ -55,6 +58,7 @@ class Hunt:
             program = self._program(number)
             result = self._pair.run(program)
             self._count(totals, program, result)
+            self.coverage.add(result.left, result.right)
             if isinstance(result, Diverge):
                 occurrences[result.divergence.fingerprint] += 1
                 self._report(number, program, result)

@@ -38,11 +38,12 @@ class Shrunk(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A chunk is finished: what was counted in it."""
+    """A chunk is finished: what was counted in it, and what the job has reached so far (`Coverage.as_json`)."""
 
     chunk: int
     totals: Any
     occurrences: Mapping[str, int]
+    coverage: Mapping[str, str]
 
 
 class Failed(NamedTuple):
@@ -163,7 +164,7 @@ def _work(task: Task, pipe: Connection, pair: Pair) -> None:
     hunt = Hunt(pair, Generator(task.seed, task.profile).program, _Listener(pipe), task.budget)
     while isinstance(chunk := pipe.recv(), Chunk):
         totals, occurrences = hunt.run(range(chunk.first, chunk.end))
-        pipe.send(Done(chunk.number, totals.as_json(), dict(occurrences)))
+        pipe.send(Done(chunk.number, totals.as_json(), dict(occurrences), hunt.coverage.as_json()))
 
 
 def _tell(pipe: Connection, said: Said) -> None:

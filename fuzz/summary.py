@@ -28,6 +28,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if totals.lost:
         yield f"lost {totals.lost}: the process that ran them died, twice"
     yield ", ".join(f"{_CLASSES[name]} {share} %" for name, share in totals.shares().items())
+    for side, blocks in (("left", summary.coverage.left), ("right", summary.coverage.right)):
+        if blocks:
+            yield f"{side} reached {blocks.bit_count()} blocks of its code"
     if totals.reasons:
         most = sorted(totals.reasons.items(), key=lambda item: (-item[1], item[0]))[:_MOST]
         reasons = [f"{reason} ({count})" for reason, count in most]
@@ -48,6 +51,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
     return {
         "totals": summary.totals.as_json(),
         "shares": summary.totals.shares(),
+        "blocks": {"left": summary.coverage.left.bit_count(), "right": summary.coverage.right.bit_count()},
         "interrupted": summary.interrupted,
         "elapsed_ns": summary.elapsed_ns,
         "findings": [

@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stack_under_test.contract.printer import print_program
@@ -23,6 +24,7 @@ from stack_under_test.contract.program import Program
 from stack_under_test.contract.target import Traits
 from stack_under_test.contract.trace import Trace
 
+from .coverage import from_json
 from .divergence import Divergence
 from .normalise import normalise
 from .view_text import view_lines
@@ -64,13 +66,14 @@ class Finding:
 class RunRecord:
     """A run, as far as it came. `metadata`: names and values that JSON can hold; `counts`: results by kind (`agree`,
     `diverge`, `unsupported`, `late`, `unsteady`, `flaky`) and whatever else was counted; `occurrences`: programs by
-    fingerprint; `next_number`: where to go on."""
+    fingerprint; `next_number`: where to go on; `coverage`: what was reached, where a side tells (`Coverage.as_json`)."""
 
     metadata: Mapping[str, Any]
     counts: Mapping[str, int] = field(default_factory=dict)
     occurrences: Mapping[str, int] = field(default_factory=dict)
     next_number: int = 0
     findings: tuple[Finding, ...] = ()
+    coverage: Mapping[str, str] = field(default_factory=dict)
 
 
 def finding(
@@ -125,9 +128,21 @@ class Recorder:
             raise RecordError(f"{self.path / FINDINGS}: {error.strerror}") from None
         self._record = replace(self._record, findings=(*self._record.findings, found))
 
-    def update(self, counts: Mapping[str, int], occurrences: Mapping[str, int], next_number: int) -> None:
+    def update(
+        self,
+        counts: Mapping[str, int],
+        occurrences: Mapping[str, int],
+        next_number: int,
+        coverage: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Replace how far the run came. Raises RecordError."""
-        self._record = replace(self._record, counts=dict(counts), occurrences=dict(occurrences), next_number=next_number)
+        self._record = replace(
+            self._record,
+            counts=dict(counts),
+            occurrences=dict(occurrences),
+            next_number=next_number,
+            coverage=dict(coverage),
+        )
         _write_run(self.path, self._record)
 
     def close(self) -> None:
@@ -168,12 +183,13 @@ def read_record(path: Path) -> RunRecord:
     """The record in a directory. Raises RecordError for what is none; a finding cut off at the end is dropped."""
     try:
         data = json.loads((path / RUN).read_text("utf-8"))
-        record = RunRecord(data["metadata"], data["counts"], data["occurrences"], data["next_number"])
+        coverage = from_json(data.get("coverage", {})).as_json()
+        record = RunRecord(data["metadata"], data["counts"], data["occurrences"], data["next_number"], coverage=coverage)
     except FileNotFoundError:
         raise RecordError(f"{path}: no record of a run ({RUN} is missing)") from None
     except OSError as error:
         raise RecordError(f"{path / RUN}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path / RUN}: not a record of a run: {error!r}") from None
     return replace(record, findings=_findings(path / FINDINGS))
 
@@ -225,6 +241,7 @@ def _write_run(path: Path, record: RunRecord) -> None:
         "counts": dict(record.counts),
         "occurrences": dict(record.occurrences),
         "next_number": record.next_number,
+        "coverage": dict(record.coverage),
     }
     new = path / f"{RUN}.new"
     try:

@@ -17,10 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
+from mmap import PROT_READ, mmap
 from pathlib import Path
 from typing import IO
 
 from stack_under_test.contract.target import Unavailable
+from stack_under_test.uml.blocks import NOTED_SIZE, noted
 from stack_under_test.uml.guest import READY, TIME_OF_DAY_NS
 from stack_under_test.uml.places import Kernel
 from stack_under_test.worker.kernel import die_with_parent
@@ -48,6 +51,7 @@ class Machine:
         self._kernel = kernel
         self._received = b""
         self._poll = select.poll()
+        self._noted: mmap | None = None
         folder = tempfile.mkdtemp(prefix="sockdiff-uml-", dir=_memory_folder())
         try:
             self._start(folder, seed, cpu)
@@ -66,16 +70,21 @@ class Machine:
         down, self._to = os.pipe()
         self._from, up = os.pipe()
         self._console: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
+        environment = {"TMPDIR": folder, "HOME": folder, "PATH": "/usr/bin:/bin", "UML_RNG_SEED": str(seed)}
+        passed = [down, up]
+        if "kcov" in self._kernel.features:
+            passed.append(self._shared())
+            environment["UML_COVERAGE"] = str(passed[-1])
         try:
             self._process = subprocess.Popen(
                 _command(self._kernel, seed, (down, up), folder),
                 executable=self._kernel.image,
-                pass_fds=(down, up),
+                pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 stdout=self._console,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env={"TMPDIR": folder, "HOME": folder, "PATH": "/usr/bin:/bin", "UML_RNG_SEED": str(seed)},
+                env=environment,
                 start_new_session=True,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
             )
@@ -85,11 +94,22 @@ class Machine:
             os.close(self._from)
             raise
         finally:
-            os.close(down)
-            os.close(up)
+            for fd in passed:
+                os.close(fd)
         self._poll.register(self._from, select.POLLIN)
         if cpu is not None:
             os.sched_setaffinity(self._process.pid, {cpu})
+
+    def _shared(self) -> int:
+        """A descriptor of the memory in which a kernel with coverage notes what it reaches."""
+        fd = os.memfd_create("sockdiff-coverage", os.MFD_CLOEXEC)
+        os.ftruncate(fd, NOTED_SIZE)
+        self._noted = mmap(fd, NOTED_SIZE, prot=PROT_READ)
+        return fd
+
+    def noted(self) -> array[int]:
+        """The offsets of the code that the latest program reached, of a kernel with coverage."""
+        return noted(memoryview(self._noted)) if self._noted is not None else array("I")
 
     @property
     def group(self) -> int:

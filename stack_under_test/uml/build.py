@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from stack_under_test.uml import sources, tools
+from stack_under_test.uml.blocks import find_blocks
 from stack_under_test.uml.places import Kernel
 from stack_under_test.uml.sources import DATA
 from stack_under_test.uml.steps import BuildError, Show, carry_out
@@ -90,7 +91,9 @@ def _install(kernel: Kernel, seconds: int) -> None:
     partial = kernel.image.with_name(kernel.image.name + ".partial")
     shutil.copyfile(kernel.objects / "linux", partial)
     partial.chmod(0o755)
-    if "kcov" not in kernel.features and shutil.which("strip"):
+    if "kcov" in kernel.features:
+        find_blocks(kernel.objects / "linux", kernel.objects / "vmlinux.map").write(kernel.blocks_file)
+    if shutil.which("strip"):
         subprocess.run(["strip", "--strip-debug", str(partial)], check=False)
     facts = {
         "release": sources.version(kernel),

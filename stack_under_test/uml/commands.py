@@ -7,6 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import TypeAlias
 
 from stack_under_test.uml import places
 from stack_under_test.uml.places import FEATURES, RELEASES, Kernel
@@ -14,9 +15,12 @@ from stack_under_test.uml.places import FEATURES, RELEASES, Kernel
 _DONE = 0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The two subcommands; each sets `command`."""
-    commands = parser.add_subparsers(required=True, metavar="command", parser_class=type(parser))
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> Commands:
+    """The two subcommands; each sets `command`.  What is given back takes more of them."""
+    commands: Commands = parser.add_subparsers(required=True, metavar="command", parser_class=type(parser))
     make = commands.add_parser("build", help="a user-mode kernel: fetch, patch, configure, compile (some minutes)")
     make.add_argument("--release", type=_release, default=RELEASES[0], help="of Debian's linux-source packages (%(default)s)")
     make.add_argument("--source", type=Path, help="a kernel tree or tarball instead; it is copied, never changed")
@@ -27,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     status = commands.add_parser("status", help="which kernels are there, and how the target `uml` stands")
     status.add_argument("--json", action="store_true", help="data instead of text")
     status.set_defaults(command=_status)
+    return commands
 
 
 def _release(text: str) -> str:

@@ -35,7 +35,7 @@ from stack_under_test.worker.serve import END, FD_MAKERS, read_exactly, read_mes
 from stack_under_test.worker.setup import LocalSource
 from stack_under_test.worker.site import Site
 
-_RESTART = 0x7501
+_RESTART, _COVERAGE = 0x7501, 0x7502
 _DEVICE = "/dev/hostpipe"
 _MS_RDONLY, _MS_REMOUNT = 1, 0x20
 _POWER_OFF = 0x4321FEDC
@@ -148,7 +148,9 @@ class Guest:
             return
         self._clock.sleep_until(((time.monotonic_ns() + PHASE_NS // 2) // PHASE_NS + 1) * PHASE_NS)
         self._restart()
+        self._note(True)
         marks = self._runner.run(world, steps, site, self._entries)
+        self._note(False)
         self._entries.end(metadata)
         site.close_descriptors(self._highest(steps), marks.standard_fds)
         if marks.standard_fds:
@@ -172,6 +174,10 @@ class Guest:
         """Begin anew whatever one program could hand to the next."""
         if kernel.syscall(_SYS_IOCTL, self._pipe, _RESTART, TIME_OF_DAY_NS, 0, 0, 0) != 0:
             raise kernel.failure("hostpipe")
+
+    def _note(self, on: bool) -> None:
+        """From here on, note which code is reached, or until here; refused where nothing is noted (08-coverage)."""
+        kernel.syscall(_SYS_IOCTL, self._pipe, _COVERAGE, on, 0, 0, 0)
 
     def _refuse(self, reason: str, steps: list[Prepared]) -> None:
         if steps:

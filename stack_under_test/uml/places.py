@@ -49,6 +49,11 @@ class Kernel:
     def facts_file(self) -> Path:
         return self.image.with_name(self.image.name + ".json")
 
+    @property
+    def blocks_file(self) -> Path:
+        """What there is to reach, of a kernel with coverage."""
+        return self.image.with_name(self.image.name + ".blocks.json")
+
     def facts(self) -> dict[str, Any]:
         """What was noted when it was built: release, compiler, patches, seconds."""
         try:

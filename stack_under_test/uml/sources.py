@@ -7,7 +7,9 @@ copied, never changed.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -39,9 +41,29 @@ def prepare(kernel: Kernel, given: Path | None, log: Path, show: Show) -> None:
     for patch in patches:
         apply = ["patch", "-p1", "--no-backup-if-mismatch", "-d", str(partial), "-i", str(patch)]
         carry_out(f"patch {patch.name}", apply, log, show)
+    if kernel.source.is_dir():
+        show("comparing with the tree before it")
+        keep_times(partial, kernel.source)
     (partial / _STAMP).write_text(wanted, "utf-8")
     shutil.rmtree(kernel.source, ignore_errors=True)
     partial.rename(kernel.source)
+
+
+def keep_times(new: Path, old: Path) -> None:
+    """Give each file of `new` the time that makes `make` right about objects made from `old`: the old one where nothing
+    has changed, now where something has.  (Archives keep the times of files, which may be older than the objects.)"""
+    for folder, _, names in os.walk(new):
+        before = old / Path(folder).relative_to(new)
+        for name in names:
+            file, other = Path(folder, name), before / name
+            if file.is_symlink():
+                continue
+            if other.is_file() and filecmp.cmp(file, other):
+                times = other.stat()
+                os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+            else:
+                os.utime(file)
+    filecmp.clear_cache()
 
 
 def patch_files(kernel: Kernel) -> list[Path]:

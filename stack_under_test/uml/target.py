@@ -16,14 +16,16 @@ import struct
 import time
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from stack_under_test.contract import abi
+from stack_under_test.contract import abi, coverage
 from stack_under_test.contract.program import Advance, Program
 from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Killed, StepTrace, Trace
 from stack_under_test.contract.world import HOST_OWNED, World
+from stack_under_test.uml.blocks import Blocks, as_set, read_blocks
 from stack_under_test.uml.boot import Gone, Machine, Silent
 from stack_under_test.uml.guest import PHASE_NS, SETTLED_NS
 from stack_under_test.uml.places import Kernel, available
@@ -57,8 +59,18 @@ class UmlTarget:
         self._finalizer = weakref.finalize(self, _end, self._machines)
         name = NAME if self._kernel == Kernel() else f"{NAME}:{self._kernel.name}"
         release = str(self._kernel.facts().get("release", self._kernel.release))
-        self._traits = Traits(name, release, virtual_time=True, families=_FAMILIES, links=frozenset({"tun", "tap"}))
+        self._blocks = self._table() if "kcov" in self._kernel.features else None
+        self._numbers = self._blocks.numbers() if self._blocks is not None else {}
+        self._reached = 0
+        facts = ((coverage.NAME, f"{self._kernel.name} {self._blocks.build}"),) if self._blocks is not None else ()
+        self._traits = Traits(name, release, True, _FAMILIES, frozenset({"tun", "tap"}), facts=facts)
         self._boot()
+
+    def _table(self) -> Blocks:
+        try:
+            return read_blocks(self._kernel.blocks_file)
+        except (OSError, ValueError):
+            raise Unavailable(f"kernel {self._kernel.name} has no table of its code: build it again") from None
 
     @property
     def traits(self) -> Traits:
@@ -82,7 +94,8 @@ class UmlTarget:
         left = list(programs)
         traces: list[Trace] = []
         while left:
-            batch = left[:_BATCH]
+            # What a program reached is read before the next one begins.
+            batch = left[: _BATCH if self._blocks is None else 1]
             reading, failure = self._batch(batch, stepwise=False)
             if failure is not None:
                 self._replace()
@@ -92,7 +105,7 @@ class UmlTarget:
                     self._replace()
                     again.end([*again.steps, StepTrace(failure)][: max(len(failed.steps), 1)])
                 reading.traces += again.traces
-            traces += reading.traces
+            traces += [self._told(trace) for trace in reading.traces]
             left = left[len(reading.traces) :]
         return traces
 
@@ -130,7 +143,15 @@ class UmlTarget:
         except Gone as ending:
             return reading, Killed("died", str(ending))
         read_stream(read, programs, reading)
+        if self._blocks is not None:
+            self._reached = as_set(machine.noted(), self._numbers)
         return reading, failure[0] if failure else None
+
+    def _told(self, trace: Trace) -> Trace:
+        """With what the program reached, where the kernel can tell."""
+        if self._blocks is None:
+            return trace
+        return replace(trace, metadata=(*trace.metadata, coverage.entry(self._reached)))
 
     def _age(self, programs: Sequence[Program]) -> None:
         """Replace the guest before its clock has come too far."""
