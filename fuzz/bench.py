@@ -74,8 +74,8 @@ def _target(name: str, programs: Sequence[Program]) -> Figure:
         return Figure(name, 0, 0, reason)
     with closing(open_target(name)) as target:
         target.run(programs[0])
-        traces, elapsed = _timed(lambda: [target.run(program) for program in programs])
-    return _figure(name, len(programs), sum(len(trace.steps) for trace in traces), elapsed)
+        steps, elapsed = _timed(lambda: sum([len(target.run(program).steps) for program in programs]))
+    return _figure(name, len(programs), steps, elapsed)
 
 
 def _lockstep(programs: Sequence[Program]) -> Figure:
@@ -87,8 +87,8 @@ def _lockstep(programs: Sequence[Program]) -> Figure:
     with closing(open_target("linux")) as left, closing(open_target("reference")) as right:
         pair = Pair(left, right)
         pair.run(programs[0])
-        results, elapsed = _timed(lambda: [pair.run(program) for program in programs])
-    return _figure(name, len(programs), sum(len(result.left.steps) for result in results), elapsed)
+        steps, elapsed = _timed(lambda: sum([len(pair.run(program).left.steps) for program in programs]))
+    return _figure(name, len(programs), steps, elapsed)
 
 
 def _campaign(count: int, jobs: int) -> Figure:

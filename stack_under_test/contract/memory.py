@@ -44,6 +44,7 @@ ARENA_SIZE = 1 << 20
 MAX_TASKS = 8
 BAD_ADDRESS = ARENA_BASE + ARENA_SIZE + 0x1000
 FILL = 0xA5
+_FILLS = tuple(bytes((FILL,)) * size for size in (4096, 256, 16, 1))
 
 Resolve = Callable[[Ref | PortOf], int]
 """The value of an earlier result or of a port, at the time of the call; -1 (or 0 for a port) when there is none."""
@@ -71,15 +72,27 @@ def arena(task: int) -> int:
     return ARENA_BASE + task * 2 * ARENA_SIZE
 
 
+def trimmed(octets: bytes) -> bytes:
+    """Without the FILL at the end; a large untouched buffer is most often all of it, so it goes in large pieces first."""
+    end = len(octets)
+    for piece in _FILLS:
+        while octets.endswith(piece, 0, end):
+            end -= len(piece)
+    return octets[:end]
+
+
 def collect(out: Out, octets: bytes) -> bytes:
     """What the trace holds of an out region's octets."""
-    return octets.rstrip(bytes((FILL,))) if out.trim else octets
+    return trimmed(octets) if out.trim else octets
 
 
 def encode(args: tuple[Arg, ...], base: int, resolve: Resolve) -> Encoded:
-    """Lay `args` out at `base`.  Raises ValueError when they do not fit an arena."""
+    """Lay `args` out at `base`.  Raises ValueError when they do not fit an arena or a number does not fit its field."""
     layout = _Layout(base, resolve)
-    registers = tuple([layout.register(arg, f"arg{index}") for index, arg in enumerate(args)])
+    try:
+        registers = tuple([layout.register(arg, f"arg{index}") for index, arg in enumerate(args)])
+    except struct.error as error:
+        raise ValueError(f"a field does not fit: {error}") from None
     if len(layout.image) > ARENA_SIZE:
         raise ValueError(f"arguments take {len(layout.image)} octets, an arena has {ARENA_SIZE}")
     return Encoded(registers, bytes(layout.image), tuple(layout.outs))

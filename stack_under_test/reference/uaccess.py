@@ -18,21 +18,15 @@ UIO_MAXIOV = 1024
 
 
 class UserMemory:
-    """ARENA_SIZE octets mapped at `base`."""
+    """ARENA_SIZE octets mapped at `base`; `octets` are the first of them, zeroes follow."""
 
     def __init__(self, base: int) -> None:
         self.base = base
-        self.octets = bytearray(ARENA_SIZE)
-        self._used = 0
+        self.octets = bytearray()
 
     def load(self, image: bytes) -> None:
         """Place a call's image at the start of the arena; the rest of the arena is zero."""
-        size = len(image)
-        used = self._used
-        if not size and not used:
-            return
-        self.octets[: max(used, size)] = image if size >= used else image + bytes(used - size)
-        self._used = size
+        self.octets = bytearray(image)
 
     def span(self, address: int, length: int) -> int:
         """How many of the `length` octets from `address` on are mapped."""
@@ -45,16 +39,19 @@ class UserMemory:
         """`copy_from_user` of exactly `length` octets. Raises Fail(EFAULT)."""
         if length and self.span(address, length) < length:
             raise Fail(EFAULT, "copy_from_user")
+        if not length:
+            return b""
         offset = address - self.base
-        return bytes(self.octets[offset : offset + length]) if length else b""
+        return bytes(self.octets[offset : offset + length]).ljust(length, b"\0")
 
     def write(self, address: int, octets: bytes) -> None:
         """`copy_to_user`. Raises Fail(EFAULT); what fits before the fault is written, as the kernel does."""
         room = self.span(address, len(octets))
         offset = address - self.base
         if room:
+            if len(self.octets) < offset:
+                self.octets += bytes(offset - len(self.octets))
             self.octets[offset : offset + room] = octets[:room]
-            self._used = max(self._used, offset + room)
         if room < len(octets):
             raise Fail(EFAULT, "copy_to_user")
 

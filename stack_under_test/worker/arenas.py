@@ -10,12 +10,11 @@ from __future__ import annotations
 import ctypes
 from errno import EFAULT
 
-from stack_under_test.contract.memory import ARENA_BASE, ARENA_SIZE, FILL, MAX_TASKS, Encoded, arena
+from stack_under_test.contract.memory import ARENA_BASE, ARENA_SIZE, MAX_TASKS, Encoded, arena, trimmed
 from stack_under_test.contract.trace import Outs
 from stack_under_test.worker import kernel
 
 _ZEROES = bytes(16384)
-_FILL = bytes((FILL,))
 
 
 class Arenas:
@@ -48,7 +47,7 @@ class Arenas:
         for path, address, size, trim in encoded.outs:
             at = address - base
             octets = bytes(view[at : at + size])
-            outs.append((path, octets.rstrip(_FILL) if trim else octets))
+            outs.append((path, trimmed(octets) if trim else octets))
         return tuple(outs)
 
     def lost(self, task: int) -> None:

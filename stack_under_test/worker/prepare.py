@@ -42,7 +42,7 @@ class PreparedCall(NamedTuple):
     error: str = ""
 
     def encode(self, resolve: Resolve) -> Encoded:
-        """Encode a call whose memory holds references.  Raises ValueError or struct.error."""
+        """Encode a call whose memory holds references.  Raises ValueError."""
         return encode(self.args, arena(self.task), resolve)
 
 
@@ -120,7 +120,7 @@ def _call(step: Call) -> PreparedCall:
 
     try:
         encoded = encode(tuple([0 if isinstance(arg, Ref) else arg for arg in args]), arena(task), spy)
-    except (ValueError, struct.error) as error:
+    except ValueError as error:
         return PreparedCall(task, name, args, plan, error=f"{name}: {error}")
     registers = (encoded.registers + _PADDING)[: plan.arity]
     memory = any(not isinstance(arg, int | Ref | Null | Bad) for arg in args)

@@ -2,8 +2,8 @@
 
 `clean` brings it back to what it was before the first program, and says whether it could: descriptors closed without
 a trace (a zero linger time makes TCP forget at once), sockets that outlive their descriptors destroyed through
-sock_diag, routes and neighbours learnt flushed, the link drained.  What cannot be undone (see `marks.lasting`) makes a
-site be given up instead.
+sock_diag, neighbours learnt forgotten, the link drained.  What cannot be undone (see `marks.lasting`; a path MTU learnt
+stays with its next hop even when it is flushed, and later routes are bound to it) makes a site be given up instead.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _STATES = 0x1FFF & ~(1 << 10)
 _RTM_DELNEIGH, _RTM_GETNEIGH = 29, 30
 _NUD_PERMANENT, _NUD_NOARP = 0x80, 0x40
 _ROUNDS = 5
+_RTM_GETROUTE = 26
+_DUMP_LEARNT = struct.pack("=8BI", 2, 0, 0, 0, 0, 0, 0, 0, 0x200)
+"""`struct rtmsg`: AF_INET, RTM_F_CLONED."""
 _CACHED_ROUTES = 4
 """The word of /proc/net/rt6_stats that counts exceptions."""
 _FAR = 4096
@@ -56,7 +59,6 @@ class Site:
         self._forget_address = ctypes.addressof(self._forget)
         with kernel.wide_table():
             self._sockstat = [self._open(f"self/net/{name}", os.O_RDONLY) for name in ("sockstat", "sockstat6")]
-            self._flush = self._open("sys/net/ipv4/route/flush", os.O_WRONLY)
             self._routes6 = self._open("self/net/rt6_stats", os.O_RDONLY)
             self._diag = _netlink(_NETLINK_SOCK_DIAG)
             self._route = _netlink(_NETLINK_ROUTE)
@@ -74,7 +76,7 @@ class Site:
 
     def close(self) -> None:
         """Give the site up; the namespace goes with its last descriptor."""
-        for fd in (self.namespace, self.tun, *self._sockstat, self._flush, self._routes6):
+        for fd in (self.namespace, self.tun, *self._sockstat, self._routes6):
             if fd is not None:
                 os.close(fd)
         for netlink in (self._diag, self._route):
@@ -133,8 +135,8 @@ class Site:
                 left = left or self._counts()
             if self.tap:
                 self._forget_neighbours()
-            if marks.unreachable and not self._flush_routes():
-                left = left or "learnt routes cannot be flushed"
+            if marks.unreachable and self._learnt():
+                left = left or "path MTUs or redirects were learnt"
         except OSError as error:
             left = left or f"cleaning: {error}"
         self.drain()
@@ -172,12 +174,13 @@ class Site:
             with contextlib.suppress(FileNotFoundError):
                 self._route.ask(_RTM_DELNEIGH, 0, payload)
 
-    def _flush_routes(self) -> bool:
-        """Forget path MTUs and redirects.  IPv6's can only be counted (in hexadecimal): False if there are any."""
-        if self._flush is None or self._routes6 is None:
-            return False
-        os.write(self._flush, b"1")
-        return int(os.pread(self._routes6, 256, 0).split()[_CACHED_ROUTES], 16) == 0
+    def _learnt(self) -> bool:
+        """Whether there are path MTUs or redirects (`dump_exceptions`; IPv6's are counted in hexadecimal)."""
+        if self._route is None or self._routes6 is None:
+            return True
+        if list(self._route.dump(_RTM_GETROUTE, _DUMP_LEARNT)):
+            return True
+        return int(os.pread(self._routes6, 256, 0).split()[_CACHED_ROUTES], 16) > 0
 
     def _end_reassembly(self, fragment: bytes) -> None:
         """Two fragments that claim to be the last, at different ends, make the stack throw a datagram away."""
