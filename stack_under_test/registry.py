@@ -120,9 +120,16 @@ def _make_uml(options: Mapping[str, str]) -> Target:
     rest = dict(options)
     places = import_module("stack_under_test.uml.places")
     release, seed = rest.pop("release", places.RELEASES[0]), int(rest.pop("seed", "0"), 0)
-    wanted = {feature: rest.pop(feature, "0") != "0" for feature in places.FEATURES}
+    if not places.is_release(release):
+        raise ValueError(f"{release!r} is no release")
+    if not 0 <= seed < 1 << 64:
+        raise ValueError("a seed is from 0 to 2**64 - 1")
+    wanted = {feature: rest.pop(feature, "0") for feature in places.FEATURES}
+    for feature, value in wanted.items():
+        if value not in ("0", "1"):
+            raise ValueError(f"{feature} is 0 or 1, not {value!r}")
     _refuse(rest)
-    kernel = places.Kernel(release, tuple(feature for feature, chosen in wanted.items() if chosen))
+    kernel = places.Kernel(release, tuple(feature for feature, value in wanted.items() if value == "1"))
     target: Target = import_module("stack_under_test.uml.target").UmlTarget(kernel, seed)
     return target
 

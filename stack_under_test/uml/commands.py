@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> Commands:
     make.add_argument("--source", type=Path, help="a kernel tree or tarball instead; it is copied, never changed")
     make.add_argument("--kcov", action="store_true", help="with coverage of the network stack")
     make.add_argument("--kasan", action="store_true", help="with checks of every memory access")
-    make.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="compilers at a time (%(default)s)")
+    make.add_argument("--jobs", type=_jobs, default=os.cpu_count() or 1, help="compilers at a time (%(default)s)")
     make.set_defaults(command=_build)
     status = commands.add_parser("status", help="which kernels are there, and how the target `uml` stands")
     status.add_argument("--json", action="store_true", help="data instead of text")
@@ -35,10 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> Commands:
 
 
 def _release(text: str) -> str:
-    """It becomes the name of a folder, and of a package."""
-    if not re.fullmatch(r"[0-9A-Za-z][\w.]*", text):
+    if not places.is_release(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no release")
     return text
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of compilers")
+    return int(text)
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -46,7 +50,7 @@ def _build(args: argparse.Namespace) -> int:
     from stack_under_test.uml.steps import terminal  # noqa: PLC0415
 
     kernel = Kernel(args.release, tuple(feature for feature in FEATURES if getattr(args, feature)))
-    image = build(kernel, args.source, max(1, args.jobs), terminal)
+    image = build(kernel, args.source, args.jobs, terminal)
     terminal("")
     facts = kernel.facts()
     print(f"{image}: Linux {facts['release']}, {facts['seconds']} s")

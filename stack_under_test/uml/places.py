@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,11 @@ class Kernel:
         return found if isinstance(found, dict) else {}
 
 
+def is_release(text: str) -> bool:
+    """Whether it can be one: it becomes the name of a folder, and of a package."""
+    return re.fullmatch(r"[0-9A-Za-z][\w.]*", text) is not None
+
+
 def cache() -> Path:
     """The folder of all of them."""
     base = os.environ.get("XDG_CACHE_HOME") or ""
@@ -78,7 +84,8 @@ def available(kernel: Kernel | None = None) -> str | None:
         return f"needs Linux on x86_64, this is {sys.platform} on {platform.machine()}"
     if not wanted.image.exists():
         options = "".join(f" --{feature}" for feature in wanted.features)
-        return f"no kernel {wanted.name} was built: sockdiff uml build --release {wanted.release}{options}"
+        known = "" if wanted.release in RELEASES else f" (there are patches for {' and '.join(RELEASES)})"
+        return f"no kernel {wanted.name} was built: sockdiff uml build --release {wanted.release}{options}{known}"
     if not os.access(wanted.image, os.X_OK):
         return f"{wanted.image} cannot be executed"
     return None

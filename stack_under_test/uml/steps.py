@@ -7,6 +7,7 @@ their own and at the lowest priority; whoever interrupts us interrupts them.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from stack_under_test.contract.target import Unavailable
 
+_ERROR = re.compile(r"\b[Ee]rror(:| \d)")
 _SHOWN_NS = 500_000_000
 
 Show = Callable[[str], None]
@@ -73,5 +75,5 @@ def _tail(log: Path, start: int) -> list[str]:
     with open(log, "rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
-    errors = [line.strip() for line in lines if "rror" in line]
+    errors = [line.strip() for line in lines if _ERROR.search(line)]
     return (errors or [line.strip() for line in lines if line.strip()])[-3:]
