@@ -331,13 +331,14 @@ class Reader:
 
     def _upper(self, ip: Header, protocol: int, payload: bytes, faults: list[str], window: Window) -> Packet:
         src, dst, ttl, tos, fragment, options = ip
+        if protocol == 6 and not fragment & 0x1FFF and (segment := tcp.read(payload)):
+            # Of a first fragment the checksum is not known, but the numbers are the stack's all the same.
+            if not fragment & 0x2000 and not tcp.checksum_ok(payload, src, dst):
+                faults.append("checksum")
+            numbers = (*segment[:6], segment.urgent)
+            options_end = max(payload[12] >> 4, 5) * 4
+            return self._tcp(ip, numbers, (payload[20:options_end], segment.payload), tuple(faults), window)
         if not fragment & 0x3FFF:
-            if protocol == 6 and (segment := tcp.read(payload)):
-                if not tcp.checksum_ok(payload, src, dst):
-                    faults.append("checksum")
-                numbers = (*segment[:6], segment.urgent)
-                options_end = max(payload[12] >> 4, 5) * 4
-                return self._tcp(ip, numbers, (payload[20:options_end], segment.payload), tuple(faults), window)
             if protocol == 17 and len(payload) >= 8:
                 return self._datagram(ip, payload, faults)
             if protocol == (58 if len(src) == 16 else 1) and len(payload) >= 8:

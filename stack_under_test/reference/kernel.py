@@ -174,7 +174,7 @@ class Kernel:
     def _settle(self) -> None:
         net = self.net
         while True:
-            if net.backlog:
+            if net.backlog or net.lock is not None:
                 inet_input.drain(net)
             elif self._runnable:
                 task = min(self._runnable, key=_number)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .rng import Rng
 from .sysctl import LINUX_6_18, Release, Sysctls
@@ -26,6 +26,12 @@ LOOPBACK = "lo"
 LINK = "tun0"
 
 
+class Lock(Protocol):
+    """A socket's lock with what waits for it; `release` processes one packet of that, False: none is left."""
+
+    def release(self) -> bool: ...
+
+
 class Net:
     """One namespace with a loopback and one link.
 
@@ -40,7 +46,9 @@ class Net:
         self.release = release
         self.timers = Timers()
         self.outbox: list[bytes] = []
-        self.backlog: deque[tuple[bytes, Route]] = deque()
+        self.backlog: deque[tuple[bytes, Route, object]] = deque()
+        self.lock: Lock | None = None
+        """Held by the running call on its socket; `inet/input.py` lets go of it when the backlog is empty."""
         self.signals: list[str] = []
         self.tcp: TcpTables
         self.udp_ports: UdpTable
@@ -62,4 +70,4 @@ class Net:
 
     def loop(self, octets: bytes, route: Route) -> None:
         """A packet addressed to this host enters the loopback device, with the route it was sent by."""
-        self.backlog.append((octets, route))
+        self.backlog.append((octets, route, None))

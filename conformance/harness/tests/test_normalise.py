@@ -225,6 +225,16 @@ def test_fragments_show_their_data_but_not_the_checksum() -> None:
     assert shown[1] == 'ip proto 17 "y"*528 {nodf, frag 185}'
 
 
+def test_the_first_fragment_of_a_segment_shows_its_numbers_relative_to_the_connection() -> None:
+    opening = b.segment("S", 70_000)
+    whole = b.segment(".", 70_001, 1, payload=b"y" * 600)[20:]
+    first = b.ip(6, whole[:528], more_fragments=True, dont_fragment=False, ident=5)
+    last = b.ip(6, whole[528:], fragment_offset=66, dont_fragment=False, ident=5)
+    shown = packets(opening, first, last)
+    assert shown[1] == 'tcp 8080 > 1234 . seq iss+1 ack peer+1 win 65160 "y"*508 {nodf, mf}'
+    assert shown[2] == 'ip proto 6 "y"*92 {nodf, frag 66}'
+
+
 def test_what_is_wrong_with_a_packet_shows() -> None:
     good = b.ip(17, udp.write(udp.Udp(9, 7, b"x", checksum=0), STACK_IP, PEER_IP))
     assert packets(good) == ['udp 9 > 7 "x" {no checksum}']

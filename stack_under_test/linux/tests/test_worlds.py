@@ -6,6 +6,7 @@ import struct
 
 from stack_under_test.contract import abi
 from stack_under_test.contract.frames import Frame, IcmpMessage, Ip, RawFrame, TcpOption, TcpSegment, UdpDatagram
+from stack_under_test.contract.parser import parse_program
 from stack_under_test.contract.program import Advance, Inject, Program, Step
 from stack_under_test.contract.trace import StepTrace, Trace, Unsupported
 from stack_under_test.contract.values import (
@@ -124,6 +125,25 @@ def test_a_path_mtu_was_learnt_and_forgotten(linux: LinuxTarget) -> None:
         assert out(trace.steps[5], "arg3") == struct.pack("<I", 600)
     again = LEAVERS["path MTU"][:3] + LEAVERS["path MTU"][5:]
     assert out(linux.run(Program(again)).steps[3], "arg3") == struct.pack("<I", 1500)
+
+
+_LEARNT = """
+r0 = socket(AF_INET, SOCK_STREAM, 0)
+r1 = socket(AF_INET, SOCK_DGRAM, 0)
+bind(r1, {AF_INET, 192.0.2.1, 0}, 16)
+connect(r0, {AF_INET, 192.0.2.2, 40003}, 16)
+< tcp 40003 > port(r0) S. seq peer+0 ack nxt+0 win 0
+send(r0, "A"*875, 875, 0)
+< icmp 3 4 mtu 40 quoting (udp port(r1) > 40001 "ABCDE")
+< tcp 40003 > port(r0) P. seq peer+1 ack nxt+0 "a"
+"""
+
+
+def test_a_path_mtu_leaves_nothing_to_later_routes(linux: LinuxTarget) -> None:
+    """A next hop keeps a learnt path MTU that was flushed: later connections are bound to it, and hear of the next one."""
+    for _ in range(3):
+        trace = linux.run(parse_program(_LEARNT))
+        assert [len(frame) for frame in frames(trace.steps[-1])] == [548, 48, 379]
 
 
 def test_nothing_is_left(linux: LinuxTarget) -> None:

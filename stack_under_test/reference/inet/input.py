@@ -51,14 +51,25 @@ def receive(net: Net, octets: bytes) -> None:
 def drain(net: Net) -> None:
     """Receive what looped back, and what that sends to this host in turn, until there is nothing."""
     backlog = net.backlog
-    while backlog:
-        octets, route = backlog.popleft()
+    while backlog or _release(net):
+        if not backlog:
+            continue
+        octets, route, origin = backlog.popleft()
         packet = _checked(octets)
         if packet is not None and route.local:
             packet.looped = True
+            packet.origin = origin
             packet.device = LO if route.iif == LO.index else TUN
             packet.kind = route.kind if route.kind in (Kind.BROADCAST, Kind.MULTICAST) else Kind.LOCAL
             _finish(net, packet)
+
+
+def _release(net: Net) -> bool:
+    """What waited for the lock of the call that sent: False, and the lock is free, when nothing did."""
+    if net.lock is not None and net.lock.release():
+        return True
+    net.lock = None
+    return False
 
 
 def _checked(octets: bytes) -> Packet | None:

@@ -48,8 +48,11 @@ def header(
     return _pack(first, tos, total, ident, flags, ttl, protocol, check, ends[:4], ends[4:]) + data
 
 
-def queue_xmit(sk: Sock, segment: bytes) -> int:
-    """`__ip_queue_xmit`: send a connected socket's segment, checksum and all done. Returns 0 or the errno."""
+def queue_xmit(sk: Sock, segment: bytes, origin: object = None) -> int:
+    """`__ip_queue_xmit`: send a connected socket's segment, checksum and all done. Returns 0 or the errno.
+
+    `origin` is handed to the transport when the packet loops back: the sender's buffer, which both then share.
+    """
     net = sk.net
     route = sk.route
     if route is None or route.generation != net.route_generation:
@@ -81,7 +84,7 @@ def queue_xmit(sk: Sock, segment: bytes) -> int:
         if size > mtu:
             return EMSGSIZE
     if route.local:
-        net.backlog.append((octets, route))
+        net.backlog.append((octets, route, origin))
     else:
         net.outbox.append(octets)
     return 0

@@ -22,6 +22,7 @@ class Packet:
         "octets",
         "offset",
         "options",
+        "origin",
         "protocol",
         "source",
         "tos",
@@ -53,6 +54,8 @@ class Packet:
         self.options: HeaderOptions | None = None
         self.looped = False
         """This host sent it; it is not judged again."""
+        self.origin: object = None
+        """What the sending transport wants the receiving one to see (`queue_xmit`)."""
         self.truesize = 0
         """What it costs a buffer; 0 until somebody asks (`cost`)."""
         self.fragment_size = 0

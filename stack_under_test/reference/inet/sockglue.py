@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MROUTE = range(200, 213)
 """`ip_mroute_opt`: multicast routing, for raw IGMP sockets alone."""
-NETFILTER = frozenset((64, 65, 66, 67, 80, 96, 97, 98, 99))
-"""Options of iptables, arptables and connection tracking."""
+NETFILTER = frozenset((64, 65, 66, 67, 80, 83, 96, 97, 98, 99))
+"""Options of iptables, connection tracking, sets and arptables."""
 IP_RECVORIGDSTADDR = abi.IP_ORIGDSTADDR
 _XFRM_POLICY = 168
 _PRIORITIES = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)

@@ -236,6 +236,7 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
         if not fully:
             break
         sk.rtx_queue.popleft()
+        skb.let_go()
         sk.wmem_queued -= skb.truesize
     if between(sk.snd_up, info.prior_una, sk.snd_una):
         sk.snd_up = sk.snd_una
@@ -292,6 +293,7 @@ def _trim_head(sk: TcpSock, skb: TxSkb) -> int:
         return 0
     gone = (sk.snd_una - skb.seq) & MASK
     before_count = skb.pcount
+    skb.let_go()
     skb.data = skb.data[gone:]
     skb.seq = sk.snd_una
     skb.truesize -= gone

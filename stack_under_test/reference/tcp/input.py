@@ -9,8 +9,8 @@ from ..inet.packet import Packet
 from ..inet.routing import Kind
 from ..net import Net
 from ..sock import State
-from . import listen, reply, steps, timewait
-from .segment import ACK, FIN, RST, SYN, Segment, parse
+from . import backlog, listen, reply, steps, timewait
+from .segment import ACK, FIN, RST, SYN, Origin, Segment, parse
 from .sock import TcpSock
 from .timewait import Answer, TimeWait
 
@@ -24,6 +24,9 @@ def receive(net: Net, packet: Packet) -> None:
     if segment is None:
         return
     segment.looped = packet.looped
+    if isinstance(packet.origin, Origin):
+        segment.origin = packet.origin
+        segment.segs = packet.origin.segs
     segment.ip_options = packet.options
     _dispatch(net, segment)
 
@@ -33,7 +36,7 @@ def _dispatch(net: Net, segment: Segment) -> None:
     entry = net.tcp.lookup((segment.daddr, segment.dport, segment.saddr, segment.sport))
     if isinstance(entry, TcpSock):
         if not entry.min_ttl or segment.ttl >= entry.min_ttl:
-            _to_connection(entry, segment)
+            backlog.receive(entry, segment)
     elif isinstance(entry, listen.Request):
         _to_request(entry, segment)
     elif isinstance(entry, TimeWait):
@@ -44,11 +47,6 @@ def _dispatch(net: Net, segment: Segment) -> None:
             reply.reset(net, segment)
         else:
             _to_listener(listener, segment)
-
-
-def _to_connection(sk: TcpSock, segment: Segment) -> None:
-    if steps.process(sk, segment):
-        reply.reset(sk.net, segment)
 
 
 def _to_request(request: listen.Request, segment: Segment) -> None:

@@ -38,7 +38,10 @@ def _prune(sk: TcpSock, skb: RcvSkb) -> bool:
     if sk.rmem_alloc <= sk.rcvbuf:
         return True
     _prune_ofo(sk, skb)
-    return sk.rmem_alloc <= sk.rcvbuf
+    if sk.rmem_alloc <= sk.rcvbuf:
+        return True
+    sk.fast_path = None
+    return False
 
 
 def _collapse_ofo(sk: TcpSock) -> None:

@@ -12,7 +12,7 @@ from ..inet import output as ip
 from ..net import SEC
 from ..sock import State
 from . import congestion, options, path, rtt, window
-from .segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, TxSkb
+from .segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Origin, TxSkb
 from .seq import MASK, after, before, diff
 from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, TcpSock
 
@@ -65,6 +65,12 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
     skb.mstamp = sk.now_us
     size = len(skb.data)
     mss = sk.mss_now if size > sk.mss_now else max(size, 1)
+    origin = None
+    if sk.route is not None and sk.route.local:
+        origin = Origin(mss if skb.pcount > 1 else 0, max(1, skb.pcount))
+        skb.let_go()
+        skb.origin = origin
+        mss = max(size, 1)
     at = 0
     burst = PSH if skb.pcount > 1 else 0
     while True:
@@ -72,7 +78,7 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
         flags = skb.flags | burst if last else skb.flags & ~(FIN | PSH)
         if at:
             flags &= ~CWR
-        _send(sk, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss])
+        _send(sk, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss], origin)
         if last:
             break
         at += mss
@@ -85,7 +91,7 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
         sk.bytes_sent += size
 
 
-def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, data: bytes) -> None:
+def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, data: bytes, origin: Origin | None) -> None:
     urgent = 0
     if sk.snd_up != sk.snd_una and before(seq, sk.snd_up):
         if before(sk.snd_up, (seq + 0x10000) & MASK):
@@ -95,7 +101,7 @@ def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, da
             urgent = 0xFFFF
             flags |= URG
     octets = header((sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr))
-    ip.queue_xmit(sk, octets)
+    ip.queue_xmit(sk, octets, origin)
 
 
 def event_ack_sent(sk: TcpSock) -> None:

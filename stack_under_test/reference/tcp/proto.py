@@ -13,6 +13,7 @@ from ..sock import RCV_SHUTDOWN, SEND_SHUTDOWN, SHUTDOWN_MASK, Message, Sock, So
 from ..uaccess import UserMemory
 from ..wait import MayBlock, Wait, Wakeup
 from . import close, connect, errors, input, memory, sockopts, timers
+from .backlog import hold
 from .output import sync_mss
 from .recvmsg import inq, recvmsg
 from .sendmsg import sendmsg
@@ -34,10 +35,10 @@ class TcpProto:
         """`tcp_init_sock` is the TcpSock's defaults."""
 
     def close(self, sk: Sock, timeout: int | None) -> MayBlock[None]:
-        return close.close(_tcp(sk), timeout)
+        return close.close(_locked(sk), timeout)
 
     def connect(self, sk: Sock, address: bytes) -> None:
-        connect.connect(_tcp(sk), address)
+        connect.connect(_locked(sk), address)
 
     def disconnect(self, sk: Sock) -> None:
         close.disconnect(_tcp(sk))
@@ -88,7 +89,7 @@ class TcpProto:
         sync_mss(tcp, tcp.pmtu)
 
     def shutdown(self, sk: Sock, how: int) -> None:
-        close.shutdown(_tcp(sk), how)
+        close.shutdown(_locked(sk), how)
 
     def poll(self, sk: Sock, sock: Socket) -> int:
         return poll(_tcp(sk))
@@ -111,16 +112,16 @@ class TcpProto:
         return (tcp.write_seq - base) & MASK
 
     def setsockopt(self, sk: Sock, level: int, name: int, value: int, length: int, memory: UserMemory) -> None:
-        sockopts.setsockopt(_tcp(sk), level, name, value, length, memory)
+        sockopts.setsockopt(_locked(sk), level, name, value, length, memory)
 
     def getsockopt(self, sk: Sock, level: int, name: int, value: int, length: int, memory: UserMemory) -> None:
         sockopts.getsockopt(_tcp(sk), level, name, value, length, memory)
 
     def sendmsg(self, sk: Sock, message: Message) -> MayBlock[int]:
-        return sendmsg(_tcp(sk), message)
+        return sendmsg(_locked(sk), message)
 
     def recvmsg(self, sk: Sock, message: Message, size: int) -> MayBlock[int]:
-        return recvmsg(_tcp(sk), message, size)
+        return recvmsg(_locked(sk), message, size)
 
     def expired(self, sk: Sock, kind: str) -> None:
         timers.expired(_tcp(sk), kind)
@@ -129,6 +130,12 @@ class TcpProto:
 def _tcp(sk: Sock) -> TcpSock:
     assert isinstance(sk, TcpSock)
     return sk
+
+
+def _locked(sk: Sock) -> TcpSock:
+    tcp = _tcp(sk)
+    hold(tcp)
+    return tcp
 
 
 def _take(tcp: TcpSock) -> TcpSock:

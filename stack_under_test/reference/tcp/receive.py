@@ -9,7 +9,7 @@ from ..sock import RCV_SHUTDOWN, State
 from . import memory, sacks, timewait, window
 from .ack import fast_path_check
 from .output import send_ack, send_delayed_ack
-from .segment import FIN, PSH, SYN, URG, RcvSkb, Segment
+from .segment import EMPTY_SKB, FIN, MAX_FRAGS, PSH, SYN, URG, RcvSkb, Segment
 from .seq import MASK, after, before
 from .sock import (
     ACK_NOMEM,
@@ -48,7 +48,7 @@ def measure_rcv_mss(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
     """`tcp_measure_rcv_mss`: the segment size the peer seems to use."""
     last = sk.last_seg_size
     sk.last_seg_size = 0
-    length = len(skb.data)
+    length = (skb.origin and skb.origin.gso_size) or len(skb.data)
     if length >= sk.rcv_mss:
         if length != sk.rcv_mss:
             _rescale(sk, skb)
@@ -168,16 +168,26 @@ def queue_rcv(sk: TcpSock, skb: RcvSkb) -> None:
     """`tcp_queue_rcv`: onto the tail's spare room when it fits (`tcp_try_coalesce`), else as a buffer of its own."""
     sk.bytes_received += (skb.end_seq - sk.rcv_nxt) & MASK
     sk.rcv_nxt = skb.end_seq
-    if not _coalesce(sk.receive_queue[-1] if sk.receive_queue else None, skb):
+    if not _coalesce(sk, sk.receive_queue[-1] if sk.receive_queue else None, skb):
         sk.receive_queue.append(skb)
         sk.rmem_alloc += skb.truesize
 
 
-def _coalesce(tail: RcvSkb | None, skb: RcvSkb) -> bool:
-    if tail is None or skb.seq != tail.end_seq or len(skb.data) > tail.room:
+def _coalesce(sk: TcpSock, tail: RcvSkb | None, skb: RcvSkb) -> bool:
+    """`skb_try_coalesce`: copied into spare room, or taken over page by page."""
+    if tail is None or skb.seq != tail.end_seq or (tail.origin is not None and tail.origin.held):
+        return False
+    if len(skb.data) <= tail.room:
+        tail.room -= len(skb.data)
+    elif skb.frags and tail.frags + skb.frags <= MAX_FRAGS:
+        moved = skb.truesize - EMPTY_SKB
+        tail.frags += skb.frags
+        tail.room = 0
+        tail.truesize += moved
+        sk.rmem_alloc += moved
+    else:
         return False
     tail.data += skb.data
-    tail.room -= len(skb.data)
     tail.end_seq = skb.end_seq
     tail.flags |= skb.flags
     return True
@@ -210,7 +220,7 @@ def _queue_ofo(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
 def _insert_ofo(sk: TcpSock, skb: RcvSkb) -> tuple[bool, bool]:
     """Put it in order, cutting what it covers: (may the window grow, does it stand as a buffer of its own)."""
     queue = sk.ofo_queue
-    if queue and _coalesce(queue[-1], skb):
+    if queue and _coalesce(sk, queue[-1], skb):
         return True, False
     index = len(queue)
     while index and before(skb.seq, queue[index - 1].seq):
@@ -228,7 +238,7 @@ def _insert_ofo(sk: TcpSock, skb: RcvSkb) -> tuple[bool, bool]:
                 sk.rmem_alloc -= previous.truesize
                 index -= 1
                 del queue[index]
-        elif _coalesce(previous, skb):
+        elif _coalesce(sk, previous, skb):
             return True, False
     queue.insert(index, skb)
     while index + 1 < len(queue) and after(skb.end_seq, queue[index + 1].seq):

@@ -102,6 +102,7 @@ def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int) -> None:
 def _drop_acked_head(sk: TcpSock, skb: TxSkb) -> None:
     """`tcp_trim_head`."""
     gone = (sk.snd_una - skb.seq) & MASK
+    skb.let_go()
     skb.data = skb.data[gone:]
     skb.seq = sk.snd_una
     skb.truesize -= gone

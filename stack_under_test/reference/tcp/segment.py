@@ -16,9 +16,29 @@ FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
 SKB_SIZE = 256
 SHARED_INFO = 320
 SMALL_HEAD = 576
+EMPTY_SKB = SKB_SIZE + SMALL_HEAD
 PAGE = 4096
+PAGE_FRAGMENT = 32768
+"""`SKB_FRAG_PAGE_ORDER`: data to send is copied into pieces of this size."""
+MAX_FRAGS = 17
+"""`MAX_SKB_FRAGS`."""
 
 _unpack = struct.Struct("!HHIIBBHHH").unpack_from
+
+
+class Origin:
+    """What a looped segment shares with the buffer it was sent from.
+
+    `gso_size` and `segs`: a burst loops back in one piece.  `held`: the sender keeps its buffer (`skb_cloned`), so that
+    the receiver's may not grow.
+    """
+
+    __slots__ = ("gso_size", "held", "segs")
+
+    def __init__(self, gso_size: int, segs: int) -> None:
+        self.gso_size = gso_size
+        self.segs = segs
+        self.held = True
 
 
 class Segment:
@@ -28,9 +48,8 @@ class Segment:
     """
 
     __slots__ = (
-        "ack", "daddr", "doff", "dport", "end_seq", "flags", "ip_options", "length", "looped", "options", "payload", "reserved",
-        "saddr", "seq",
-        "sport", "tos", "ttl", "urgent", "window",
+        "ack", "daddr", "doff", "dport", "end_seq", "flags", "ip_options", "length", "looped", "options", "origin", "payload",
+        "reserved", "saddr", "segs", "seq", "sport", "tos", "ttl", "urgent", "window",
     )  # fmt: skip
 
     sport: int
@@ -51,6 +70,8 @@ class Segment:
     ttl: int
     length: int
     looped: bool
+    origin: Origin | None
+    segs: int
     ip_options: HeaderOptions | None
 
 
@@ -82,22 +103,30 @@ def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length:
     segment.ttl = ttl
     segment.length = length
     segment.looped = False
+    segment.origin = None
+    segment.segs = 1
     segment.ip_options = None
     return segment
 
 
 class RcvSkb:
-    """Received data waiting for the reader. `room` is what the buffer's tail can still take (`skb_tailroom`)."""
+    """Received data waiting for the reader.
 
-    __slots__ = ("data", "end_seq", "flags", "room", "seq", "truesize")
+    `room` is what the buffer's tail can still take (`skb_tailroom`); looped data is in `frags` page fragments instead.
+    """
+
+    __slots__ = ("data", "end_seq", "flags", "frags", "origin", "room", "seq", "truesize")
 
     def __init__(self, segment: Segment) -> None:
         self.seq = segment.seq
         self.end_seq = segment.end_seq
         self.flags = segment.flags
         self.data = segment.payload
+        self.origin = segment.origin
+        self.frags = 0
         if segment.looped:
-            self.truesize = SKB_SIZE + SMALL_HEAD + len(segment.payload)
+            self.frags = -(-len(segment.payload) // PAGE_FRAGMENT)
+            self.truesize = EMPTY_SKB + len(segment.payload)
             self.room = 0
         else:
             self.truesize = link_truesize(segment.length)
@@ -111,6 +140,8 @@ class RcvSkb:
         skb.end_seq = (seq + len(data)) & MASK
         skb.flags = ACK
         skb.data = data
+        skb.origin = None
+        skb.frags = 0
         skb.truesize = head_truesize(size)
         skb.room = skb.truesize - SKB_SIZE - SHARED_INFO - len(data)
         return skb
@@ -120,8 +151,8 @@ class TxSkb:
     """Data of ours, unsent in the write queue or sent and unacknowledged in the retransmit queue."""
 
     __slots__ = (
-        "data", "end_seq", "eor", "ever_retrans", "flags", "gso_size", "lost", "mstamp", "pcount", "retrans", "sacked", "seq",
-        "truesize",
+        "data", "end_seq", "eor", "ever_retrans", "flags", "gso_size", "lost", "mstamp", "origin", "pcount", "retrans",
+        "sacked", "seq", "truesize",
     )  # fmt: skip
 
     def __init__(self, seq: int, flags: int) -> None:
@@ -137,4 +168,12 @@ class TxSkb:
         self.lost = False
         self.retrans = False
         self.ever_retrans = False
-        self.truesize = SKB_SIZE + SMALL_HEAD
+        self.truesize = EMPTY_SKB
+        self.origin: Origin | None = None
+        """Shared with what looped back from this."""
+
+    def let_go(self) -> None:
+        """The memory is freed, or no longer shared (`skb_unclone`)."""
+        if self.origin is not None:
+            self.origin.held = False
+            self.origin = None

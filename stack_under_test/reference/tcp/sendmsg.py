@@ -10,14 +10,12 @@ from ..errors import Fail, NotModelled
 from ..net import MSEC
 from ..sock import SEND_SHUTDOWN, Message, State, deadline, interrupted
 from ..wait import MayBlock, Wait, Wakeup
+from .backlog import hold
 from .output import bound_to_half_window, current_mss
-from .segment import ACK, PSH, TxSkb
+from .segment import ACK, PAGE_FRAGMENT, PSH, TxSkb
 from .seq import MASK, after
 from .sock import GSO_MAX_SIZE, NAGLE_CORK, NAGLE_PUSH, TcpSock
 from .xmit import push, queue_skb, write_xmit
-
-PAGE_FRAGMENT = 32768
-MAX_FRAGS = 17
 
 
 def sendmsg(sk: TcpSock, message: Message) -> MayBlock[int]:
@@ -53,6 +51,7 @@ def _blocking(sender: _Sender, full: bool) -> Generator[Wait, Wakeup, int]:
         while full or not sender.fill():
             full = False
             yield from _wait_memory(sk, timeout, until)
+            hold(sk)
     except Fail as fail:
         return sender.failed(fail)
     return sender.finish()

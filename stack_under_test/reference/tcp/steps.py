@@ -60,9 +60,9 @@ Step = Callable[[TcpSock, Arrival], bool]
 
 def process(sk: TcpSock, segment: Segment) -> bool:
     """Run the state's steps. True: the segment wants a RST in answer."""
-    sk.segs_in += 1
+    sk.segs_in += segment.segs
     if segment.payload:
-        sk.data_segs_in += 1
+        sk.data_segs_in += segment.segs
     arrival = Arrival(segment)
     for step in STEPS[sk.state]:
         if arrival.checked and step in VALIDATE:

@@ -122,6 +122,8 @@ def done_with_error(sk: TcpSock, error: int) -> None:
 def purge_write_queue(sk: TcpSock) -> None:
     """`tcp_write_queue_purge`."""
     sk.write_queue.clear()
+    for skb in sk.rtx_queue:
+        skb.let_go()
     sk.rtx_queue.clear()
     sk.wmem_queued = 0
     sk.packets_out = 0

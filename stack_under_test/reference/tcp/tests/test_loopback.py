@@ -127,3 +127,12 @@ def test_a_socket_may_connect_to_itself() -> None:
     """Crossed SYNs of one socket with itself (RFC 9293 3.5): what it sends, it reads."""
     scene = ("c = socket(AF_INET, SOCK_STREAM, 0)", f"bind(c, {LOCAL}, 16)", f"connect(c, {LOCAL}, 16)")
     assert play(scene, state("c"), 'send(c, "me", 2, 0)', READ_C) == ["ESTABLISHED", "= 2", "= 2 b'me'"]
+
+
+def test_windows_announced_while_the_sender_is_busy_merge() -> None:
+    """`tcp_add_backlog`: of several acknowledgements in one call only the last window is heard, so the MSS does not grow."""
+    scene = (*connected(), 'write(s, "A", 1)', 'send(s, "P"*100, 131072, 0)')
+    assert play(scene, "ioctl(c, FIONREAD, &[0])", "getsockopt(s, SOL_TCP, TCP_MAXSEG, &ints[4], &[4])") == [
+        "= 128385",
+        "= 32768",
+    ]

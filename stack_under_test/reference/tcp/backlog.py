@@ -1,0 +1,83 @@
+"""The socket lock's backlog: segments that loop back to a socket while a call holds its lock (`tcp_add_backlog`).
+
+They are processed as the call lets go (`release_sock`, also before it sleeps).  Until then acknowledgements with the same
+options merge into the first, so that of several windows only the last is heard.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from . import reply, steps
+from .segment import ACK, CWR, ECE, RST, SYN, URG, Segment
+from .seq import before
+from .sock import TcpSock
+
+
+def hold(sk: TcpSock) -> None:
+    """`lock_sock`, by the running call or one that goes on."""
+    sk.net.lock = Backlog(sk)
+
+
+def receive(sk: TcpSock, segment: Segment) -> None:
+    """A segment for `sk`: now, or when its lock is free."""
+    lock = sk.net.lock
+    if isinstance(lock, Backlog) and lock.sk is sk:
+        lock.add(segment)
+    else:
+        _deliver(sk, segment)
+
+
+def _deliver(sk: TcpSock, segment: Segment) -> None:
+    """`tcp_v4_do_rcv`."""
+    if steps.process(sk, segment):
+        reply.reset(sk.net, segment)
+
+
+class Backlog:
+    """The lock that the running call holds on `sk`."""
+
+    __slots__ = ("_arriving", "_released", "sk")
+
+    def __init__(self, sk: TcpSock) -> None:
+        self.sk = sk
+        self._arriving: deque[Segment] = deque()
+        self._released: deque[Segment] = deque()
+
+    def add(self, segment: Segment) -> None:
+        """`tcp_add_backlog`."""
+        tail = self._arriving[-1] if self._arriving else None
+        if tail is None or not _merge(tail, segment):
+            self._arriving.append(segment)
+
+    def release(self) -> bool:
+        """`__release_sock`, one segment of it: False: none is left. What arrives meanwhile comes after them."""
+        if not self._released:
+            self._released, self._arriving = self._arriving, self._released
+            if not self._released:
+                return False
+        _deliver(self.sk, self._released.popleft())
+        return True
+
+
+def _merge(tail: Segment, segment: Segment) -> bool:
+    """Only onto a bare acknowledgement: data of ours still belongs to its sender too, and so cannot grow (`skb_cloned`)."""
+    if (
+        tail.payload
+        or tail.end_seq != segment.seq
+        or tail.tos != segment.tos
+        or (tail.flags | segment.flags) & (SYN | RST | URG)
+        or not tail.flags & segment.flags & ACK
+        or (tail.flags ^ segment.flags) & (ECE | CWR)
+        or tail.options != segment.options
+    ):
+        return False
+    tail.payload = segment.payload
+    tail.origin = segment.origin
+    tail.end_seq = segment.end_seq
+    tail.flags |= segment.flags
+    tail.segs += segment.segs
+    if not before(segment.ack, tail.ack):
+        tail.ack = segment.ack
+        tail.window = segment.window
+    return True
