@@ -169,6 +169,7 @@ class Guest:
             if lane is None or lane.pid != self._tasks[task]:
                 self._lanes.remove(task)
                 self._tasks[task] = self._lanes.thread(task).pid
+        self._lanes.end_spare()
 
     def _restart(self) -> None:
         """Begin anew whatever one program could hand to the next."""

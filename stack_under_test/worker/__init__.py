@@ -12,4 +12,5 @@ site      a namespace and its link; cleaning it              setup    the world'
 plans     how each call is made                              prepare  what can be known of a step beforehand
 codec     programs and traces as octets                      confine  what a program cannot reach
 serve     the loop that a parent talks to                    reader   the parent's side of it
+handover  a forked task without a fork
 """

@@ -1,9 +1,9 @@
 """Processes that make the calls which may wait, so that the controller never does.
 
 A lane is a process cloned from the controller.  A *thread* lane shares the descriptor table (CLONE_FILES), so a close
-in one task is seen by a call that waits in another, as among threads; a *forked* lane has a copy of it, as after
-fork(2). They are processes rather than threads of Python because nothing then competes for an interpreter lock while
-the controller watches, and because a lane that does not come back can be killed.
+in one task is seen by a call that waits in another, as among threads; a *forked* lane has a table of its own, filled
+as fork(2) would (`handover`). They are processes rather than threads of Python because nothing then competes for an
+interpreter lock while the controller watches, and because a lane that does not come back can be killed.
 
 The worker and its lanes run on one CPU, lanes before the controller and lower tasks before higher ones (SCHED_FIFO),
 where the kernel grants that: then it is settled which of two woken tasks gets the data, and when the controller runs
@@ -23,15 +23,19 @@ import errno
 import mmap
 import os
 import signal
+import socket
 import time
 from collections.abc import Sequence
 
 from stack_under_test.contract.memory import MAX_TASKS
 from stack_under_test.worker import kernel
-from stack_under_test.worker.kernel import SYS_RESTART, get_errno, syscall
+from stack_under_test.worker.handover import hand_over, take_over
+from stack_under_test.worker.kernel import SYS_CLOSE_RANGE, SYS_RESTART, get_errno, syscall
 
 _WORDS = 16
 _ASKED, _DONE, _NUMBER, _REGISTERS, _VALUE, _ERRNO, _AT, _SIGPIPE = 0, 1, 2, 3, 9, 10, 11, 12
+_TAKE_OVER = 1 << 16
+"""Asked for in place of a system call: see `handover`."""
 _SIGN, _WRAP = 1 << 63, 1 << 64
 _NO_PROC_WAIT_NS = 20_000_000
 """How long a call may take before it counts as blocked, where /proc does not tell."""
@@ -48,10 +52,10 @@ class LaneDied(Exception):
 
 
 class Board:
-    """The shared page: a row of words per task."""
+    """The shared page: a row of words per lane, for each task one as a thread and one as a forked process."""
 
     def __init__(self) -> None:
-        self.page = mmap.mmap(-1, max(mmap.PAGESIZE, MAX_TASKS * _WORDS * 8))
+        self.page = mmap.mmap(-1, max(mmap.PAGESIZE, 2 * MAX_TASKS * _WORDS * 8))
         self.words = memoryview(self.page).cast("q")
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.page))
 
@@ -64,13 +68,19 @@ class Lane:
         self.forked = forked
         self.number = -1
         self.busy = False
-        self._words = board.words[task * _WORDS : (task + 1) * _WORDS]
-        self._futex = board.address + task * _WORDS * 8
+        row = (task + forked * MAX_TASKS) * _WORDS
+        self._words = board.words[row : row + _WORDS]
+        self._futex = board.address + row * 8
         self._asked = self._words[_ASKED]
         self._words[_DONE] = self._asked
+        self._proc = proc
+        ours, theirs = _channel() if forked else (None, None)
         self.pid = kernel.clone(0 if forked else kernel.CLONE_FILES)
         if self.pid == 0:
-            _serve(self._words, self._futex, forked, _PRIORITY - task)
+            _serve(self._words, self._futex, theirs, _PRIORITY - task)
+        self._channel = ours
+        if theirs is not None:
+            theirs.close()
         with kernel.wide_table():
             self._files = _proc_files(proc, self.pid)
 
@@ -85,6 +95,21 @@ class Lane:
         self.busy = True
         words[_ASKED] = self._asked
         kernel.futex_wake(self._futex)
+
+    def inherit(self, namespace: int) -> None:
+        """Have a forked lane take over the controller's descriptors, and enter a network namespace; as with a call, its
+        end is to be waited for.  Raises OSError."""
+        assert self._channel is not None
+        hand_over(self._channel, namespace, self._proc)
+        self.start(_TAKE_OVER, ())
+
+    def disinherit(self) -> bool:
+        """Have a forked lane close what it has; False when it cannot, and only killing helps."""
+        self.start(SYS_CLOSE_RANGE, (0, kernel.PROGRAM_FDS - 1, 0))
+        try:
+            return self.settle() and self.result()[0] == 0
+        except LaneDied:
+            return False
 
     def finished(self) -> bool:
         return self._words[_DONE] == self._asked
@@ -141,6 +166,8 @@ class Lane:
         os.waitpid(self.pid, 0)
         for fd in self._files or ():
             os.close(fd)
+        if self._channel is not None:
+            self._channel.close()
         self._words.release()
 
     def _check_alive(self) -> None:
@@ -150,40 +177,56 @@ class Lane:
 
 
 class Lanes:
-    """The lanes of one worker: thread lanes are kept from program to program, forked ones end with theirs."""
+    """The lanes of one worker, kept from program to program; between programs, forked ones have no descriptors."""
 
     def __init__(self, proc: int | None) -> None:
         self._board = Board()
         self._proc = proc
-        self._lanes: dict[int, Lane] = {}
+        self._threads: dict[int, Lane] = {}
+        self._forked: dict[int, Lane] = {}
+        self._spare: dict[int, Lane] = {}
+        """Those that were forked in earlier programs."""
 
     def get(self, task: int) -> Lane | None:
-        return self._lanes.get(task)
+        return self._forked.get(task) or self._threads.get(task)
 
     def thread(self, task: int) -> Lane:
         """The lane of a task that is a thread (or the main task), made at first use."""
-        lane = self._lanes.get(task)
+        lane = self._threads.get(task)
         if lane is None:
-            lane = self._lanes[task] = Lane(self._board, task, self._proc, forked=False)
+            lane = self._threads[task] = Lane(self._board, task, self._proc, forked=False)
         return lane
 
-    def fork(self, task: int) -> None:
-        """Bring a forked task to life; it must not have been a thread in this program."""
-        self.remove(task)
-        self._lanes[task] = Lane(self._board, task, self._proc, forked=True)
+    def fork(self, task: int, namespace: int) -> Lane:
+        """Bring a forked task to life; it must not have been a thread in this program.  It is there when its lane has
+        settled.  Raises OSError."""
+        lane = self._spare.pop(task, None) or Lane(self._board, task, self._proc, forked=True)
+        self._forked[task] = lane
+        lane.inherit(namespace)
+        return lane
 
     def remove(self, task: int) -> None:
-        lane = self._lanes.pop(task, None)
+        lane = self._forked.pop(task, None) or self._threads.pop(task, None)
         if lane is not None:
             lane.kill()
 
     def end_program(self) -> list[int]:
         """End waiting calls and forked tasks; the tasks whose calls were cut short."""
-        cut = [task for task, lane in self._lanes.items() if lane.busy]
-        for task, lane in list(self._lanes.items()):
-            if lane.forked or (lane.busy and not lane.interrupt()):
+        cut = [lane for lane in (*self._forked.values(), *self._threads.values()) if lane.busy]
+        for lane in cut:
+            if not lane.interrupt():
+                self.remove(lane.task)
+        for task, lane in list(self._forked.items()):
+            if lane.disinherit():
+                self._spare[task] = self._forked.pop(task)
+            else:
                 self.remove(task)
-        return cut
+        return [lane.task for lane in cut]
+
+    def end_spare(self) -> None:
+        """Let go of the namespaces that tasks were forked in."""
+        while self._spare:
+            self._spare.popitem()[1].kill()
 
 
 def tasks_are_ordered() -> bool:
@@ -233,21 +276,32 @@ def _proc_files(proc: int | None, pid: int) -> tuple[int, int] | None:
     return files
 
 
-def _serve(words: memoryview, futex: int, forked: bool, priority: int) -> None:
+def _channel() -> tuple[socket.socket, socket.socket]:
+    with kernel.wide_table():
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return socket.socket(fileno=kernel.own_fd(ours.detach())), socket.socket(fileno=kernel.own_fd(theirs.detach()))
+
+
+def _serve(words: memoryview, futex: int, channel: socket.socket | None, priority: int) -> None:
     """The lane itself: makes the calls it is asked to make, until it is killed."""
     try:
         kernel.die_with_parent()
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-        if forked:
-            kernel.close_range(kernel.LOWEST_OWN_FD, kernel.HIGHEST_OWN_FD)
+        if channel is not None:
+            kernel.close_range(0, channel.fileno() - 1)
+            kernel.close_range(channel.fileno() + 1, kernel.HIGHEST_OWN_FD)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGUSR1, signal.SIGUSR2))
         done = words[_DONE]
         while True:
             while words[_ASKED] == done:
                 kernel.futex_wait(futex, done & 0xFFFF_FFFF)
             done = words[_ASKED]
-            value = syscall(*words[_NUMBER : _NUMBER + 7])
+            if words[_NUMBER] == _TAKE_OVER and channel is not None:
+                take_over(channel)
+                value = 0
+            else:
+                value = syscall(*words[_NUMBER : _NUMBER + 7])
             number = get_errno() if value == -1 else 0
             words[_AT] = time.monotonic_ns()
             words[_VALUE], words[_ERRNO] = value, number

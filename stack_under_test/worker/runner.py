@@ -293,7 +293,9 @@ class Runner:
         if not 0 < step.task < MAX_TASKS or step.task in self._alive:
             return BUSY
         self._alive.add(step.task)
-        self._lanes.fork(step.task)
+        lane = self._lanes.fork(step.task, self._site.namespace)
+        self._settled(lane)
+        lane.result()
         return DONE
 
     # What a step has caused

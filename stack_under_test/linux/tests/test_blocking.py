@@ -24,7 +24,7 @@ from stack_under_test.contract.values import (
     Ref,
     Timeval,
 )
-from stack_under_test.contract.world import PEER_IP, STACK_IP
+from stack_under_test.contract.world import PEER_IP, STACK_IP, World
 from stack_under_test.linux import LinuxTarget
 from stack_under_test.linux.target import UNORDERED
 from stack_under_test.linux.tests.programs import (
@@ -321,6 +321,42 @@ def test_fork_shares_descriptions_not_the_table(linux: LinuxTarget) -> None:
     assert results(trace)[6:] == ["Done", (0, ""), (5, ""), (5, ""), (4, ""), (0, ""), (abi.O_RDWR, ""), (0, "")]
     assert frames(trace.steps[8])[0][40:] == b"child"
     assert flags_of(frames(trace.steps[13])[0]) & FIN
+
+
+def test_fork_hands_over_every_descriptor(linux: LinuxTarget) -> None:
+    """Also those beyond what one message of SCM_RIGHTS takes, with the holes between them and their flags; and what one
+    program's task had, the next one's does not have."""
+    copies = [call("fcntl", Ref(0), abi.F_DUPFD, 3 + 2 * number) for number in range(300)]
+    asked = (call("fcntl", 3 + 2 * number, abi.F_GETFD, 0, task=1) for number in range(0, 300, 7))
+    steps = (
+        call("socket", abi.AF_INET, abi.SOCK_DGRAM, 0),
+        *copies,
+        call("dup3", Ref(0), 1023, abi.O_CLOEXEC),
+        Fork(1),
+        *asked,
+        call("fcntl", 1023, abi.F_GETFD, 0, task=1),
+        call("fcntl", 1022, abi.F_GETFD, 0, task=1),
+        call("fcntl", 2, abi.F_GETFD, 0, task=1),
+        call("socket", abi.AF_INET, abi.SOCK_DGRAM, 0, task=1),
+    )
+    for _ in range(2):
+        trace = linux.run(program(*steps))
+        assert results(trace)[302:-4] == ["Done", *[(0, "")] * 43]
+        assert results(trace)[-4:] == [(1, ""), (-1, "EBADF"), (0, ""), (6, "")]
+        assert results(linux.run(program(Fork(1), call("close", 3, task=1))))[1] == (-1, "EBADF")
+
+
+def test_fork_is_in_the_programs_world(linux: LinuxTarget) -> None:
+    for ttl in (64, 70, 64):
+        trace = linux.run(
+            program(
+                Fork(1),
+                call("socket", abi.AF_INET, abi.SOCK_DGRAM, 0, task=1),
+                call("sendto", Ref(1), Octets(b"child"), 5, 0, Inet(PEER_IP, 9), 16, task=1),
+                world=World(sysctls=(("net.ipv4.ip_default_ttl", str(ttl)),)),
+            )
+        )
+        assert [frame[8] for frame in frames(trace.steps[2])] == [ttl]
 
 
 def test_fork_waits_and_is_signalled(linux: LinuxTarget) -> None:
