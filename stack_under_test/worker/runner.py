@@ -247,7 +247,7 @@ class Runner:
     # Other steps
 
     def _inject(self, frame: PreparedFrame) -> OutcomeRecord:
-        octets = frame.octets if frame.key is None else frame.now(self._see())
+        octets = frame.octets if frame.segment is None else frame.now(self._see(), self._resolve)
         return self._put(octets, frame.raw, frame.harmless)
 
     def _inject_open(self, step: Inject) -> OutcomeRecord:

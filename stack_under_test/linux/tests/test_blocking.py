@@ -6,7 +6,7 @@ import pytest
 
 from stack_under_test.contract import abi
 from stack_under_test.contract.frames import Frame, Rel, TcpSegment
-from stack_under_test.contract.program import Advance, Fork, Inject, Signal
+from stack_under_test.contract.program import Advance, Fork, Inject, Signal, Step
 from stack_under_test.contract.trace import Completion, Signalled
 from stack_under_test.contract.values import (
     NULL,
@@ -328,7 +328,7 @@ def test_fork_hands_over_every_descriptor(linux: LinuxTarget) -> None:
     program's task had, the next one's does not have."""
     copies = [call("fcntl", Ref(0), abi.F_DUPFD, 3 + 2 * number) for number in range(300)]
     asked = (call("fcntl", 3 + 2 * number, abi.F_GETFD, 0, task=1) for number in range(0, 300, 7))
-    steps = (
+    steps: tuple[Step, ...] = (
         call("socket", abi.AF_INET, abi.SOCK_DGRAM, 0),
         *copies,
         call("dup3", Ref(0), 1023, abi.O_CLOEXEC),
