@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from .seq import before
-from .sock import CA_CWR, CA_DISORDER, CA_RECOVERY, INIT_CWND, TcpSock
+from .sock import CA_CWR, CA_DISORDER, CA_OPEN, CA_RECOVERY, INIT_CWND, TcpSock
 
 
 class Algorithm(NamedTuple):
@@ -88,6 +88,7 @@ def control(sk: TcpSock, delivered: int, raise_ok: bool) -> None:
     """`tcp_cong_control`'s growth, outside recovery, and the pacing rate that follows."""
     if sk.ca_state not in (CA_CWR, CA_RECOVERY) and raise_ok:
         algorithm(sk).cong_avoid(sk, delivered)
+        sk.cwnd_stamp = sk.net.now
     update_pacing_rate(sk)
 
 
@@ -105,22 +106,42 @@ def restart_after_idle(sk: TcpSock) -> None:
     """`CA_EVENT_TX_START`: Reno keeps nothing to restart."""
 
 
+def current_ssthresh(sk: TcpSock) -> int:
+    """`tcp_current_ssthresh`."""
+    if in_reduction(sk):
+        return sk.ssthresh
+    return max(sk.ssthresh, (sk.cwnd >> 1) + (sk.cwnd >> 2))
+
+
 def slow_start_after_idle_check(sk: TcpSock) -> None:
     """`tcp_slow_start_after_idle_check`: an idle sender starts again from the restart window (RFC 2861)."""
-    if not sk.net.sysctl.tcp_slow_start_after_idle or sk.packets_out or sk.ca_state:
+    if not sk.net.sysctl.tcp_slow_start_after_idle or sk.packets_out:
         return
-    delta = sk.net.now - sk.lsndtime
-    if delta <= sk.rto:
+    delta = sk.ticks_since(sk.lsndtime)
+    rto = sk.ticks(sk.rto)
+    if delta <= rto:
         return
-    sk.ssthresh = max(sk.ssthresh, (sk.cwnd >> 1) + (sk.cwnd >> 2))
+    sk.ssthresh = current_ssthresh(sk)
     restart = min(INIT_CWND, sk.cwnd)
     cwnd = sk.cwnd
-    delta -= sk.rto
+    delta -= rto
     while delta > 0 and cwnd > restart:
         cwnd >>= 1
-        delta -= sk.rto
+        delta -= rto
     sk.cwnd = max(cwnd, restart)
-    sk.cwnd_usage_seq = sk.snd_nxt
+    sk.cwnd_stamp = sk.net.now
+    sk.cwnd_used = 0
+
+
+def application_limited(sk: TcpSock) -> None:
+    """`tcp_cwnd_application_limited`: a window that was not used for a timeout shrinks towards what was (RFC 2861)."""
+    if sk.ca_state == CA_OPEN and sk.socket is not None and not sk.nospace:
+        used = max(sk.cwnd_used, INIT_CWND)
+        if used < sk.cwnd:
+            sk.ssthresh = current_ssthresh(sk)
+            sk.cwnd = (sk.cwnd + used) >> 1
+        sk.cwnd_used = 0
+    sk.cwnd_stamp = sk.net.now
 
 
 def cwnd_validate(sk: TcpSock, limited: bool) -> None:
@@ -129,6 +150,13 @@ def cwnd_validate(sk: TcpSock, limited: bool) -> None:
         sk.is_cwnd_limited = limited
         sk.max_packets_out = sk.packets_out
         sk.cwnd_usage_seq = sk.snd_nxt
+    if is_cwnd_limited(sk):
+        sk.cwnd_used = 0
+        sk.cwnd_stamp = sk.net.now
+        return
+    sk.cwnd_used = max(sk.cwnd_used, sk.packets_out)
+    if sk.net.sysctl.tcp_slow_start_after_idle and sk.ticks_since(sk.cwnd_stamp) >= sk.ticks(sk.rto):
+        application_limited(sk)
 
 
 def in_reduction(sk: TcpSock) -> bool:

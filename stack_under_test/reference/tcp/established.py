@@ -22,6 +22,7 @@ def init_transfer(sk: TcpSock) -> None:
     """`tcp_init_transfer`."""
     mtu(sk)
     sk.cwnd = 1 if sk.total_retrans > 1 and sk.undo_marker else INIT_CWND
+    sk.cwnd_stamp = sk.net.now
     window.init_buffer_space(sk)
 
 

@@ -18,6 +18,9 @@ from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, TcpSock
 
 _HEADER = struct.Struct("!HHIIBBHHH")
 MAX_OPTIONS = 40
+LOOPBACK_GSO_MAX_SIZE = 65536
+"""`gso_max_size` of lo: a longer burst is cut up before it loops back."""
+_LOOPED_HEADERS = 14 + 20 + 20
 
 
 def header(
@@ -66,7 +69,7 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
     size = len(skb.data)
     mss = sk.mss_now if size > sk.mss_now else max(size, 1)
     origin = None
-    if sk.route is not None and sk.route.local:
+    if sk.route is not None and sk.route.local and size + len(opts) + _LOOPED_HEADERS < LOOPBACK_GSO_MAX_SIZE:
         origin = Origin(mss if skb.pcount > 1 else 0, max(1, skb.pcount))
         skb.let_go()
         skb.origin = origin

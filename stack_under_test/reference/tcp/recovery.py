@@ -158,6 +158,7 @@ def end_reduction(sk: TcpSock) -> None:
     """`tcp_end_cwnd_reduction`."""
     if sk.ssthresh < INFINITE_SSTHRESH and (sk.ca_state == CA_CWR or sk.undo_marker):
         sk.cwnd = sk.ssthresh
+        sk.cwnd_stamp = sk.net.now
 
 
 def _init_undo(sk: TcpSock) -> None:
@@ -173,16 +174,9 @@ def enter_recovery(sk: TcpSock, ece: bool) -> None:
     _init_undo(sk)
     if not congestion.in_reduction(sk):
         if not ece:
-            sk.prior_ssthresh = current_ssthresh(sk)
+            sk.prior_ssthresh = congestion.current_ssthresh(sk)
         init_reduction(sk)
     sk.ca_state = CA_RECOVERY
-
-
-def current_ssthresh(sk: TcpSock) -> int:
-    """`tcp_current_ssthresh`."""
-    if congestion.in_reduction(sk):
-        return sk.ssthresh
-    return max(sk.ssthresh, (sk.cwnd >> 1) + (sk.cwnd >> 2))
 
 
 def enter_loss(sk: TcpSock) -> None:
@@ -195,12 +189,13 @@ def enter_loss(sk: TcpSock) -> None:
     if not sk.sack_ok:
         sk.sacked_out = 0
     if sk.ca_state <= CA_DISORDER or not after(sk.high_seq, sk.snd_una) or (sk.ca_state == CA_LOSS and not sk.retransmits):
-        sk.prior_ssthresh = current_ssthresh(sk)
+        sk.prior_ssthresh = congestion.current_ssthresh(sk)
         sk.prior_cwnd = sk.cwnd
         sk.ssthresh = congestion.algorithm(sk).ssthresh(sk)
         _init_undo(sk)
     sk.cwnd = sk.packets_in_flight() + 1
     sk.cwnd_cnt = 0
+    sk.cwnd_stamp = sk.net.now
     sk.ca_state = CA_LOSS
     sk.high_seq = sk.snd_nxt
     sk.tlp_high_seq = 0
@@ -231,6 +226,7 @@ def undo_reduction(sk: TcpSock, unmark: bool) -> None:
     if sk.prior_ssthresh:
         sk.cwnd = congestion.algorithm(sk).undo_cwnd(sk)
         sk.ssthresh = max(sk.ssthresh, sk.prior_ssthresh)
+    sk.cwnd_stamp = sk.net.now
     sk.undo_marker = 0
     sk.rack_advanced = True
 
@@ -340,7 +336,7 @@ def simple_retransmit(sk: TcpSock) -> None:
         limit_reno(sk, 0)
     if sk.ca_state != CA_LOSS:
         sk.high_seq = sk.snd_nxt
-        sk.ssthresh = current_ssthresh(sk)
+        sk.ssthresh = congestion.current_ssthresh(sk)
         sk.prior_ssthresh = 0
         sk.undo_marker = 0
         sk.ca_state = CA_LOSS

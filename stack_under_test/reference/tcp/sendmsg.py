@@ -10,6 +10,7 @@ from ..errors import Fail, NotModelled
 from ..net import MSEC
 from ..sock import SEND_SHUTDOWN, Message, State, deadline, interrupted
 from ..wait import MayBlock, Wait, Wakeup
+from . import congestion
 from .backlog import hold
 from .output import bound_to_half_window, current_mss
 from .segment import ACK, PAGE_FRAGMENT, PSH, TxSkb
@@ -151,6 +152,8 @@ class _Sender:
                     return self._wait_for_space()
                 skb = TxSkb(sk.write_seq, ACK)
                 queue_skb(sk, skb)
+                sk.nonagle &= ~NAGLE_PUSH
+                congestion.slow_start_after_idle_check(sk)
                 room = self.goal
             self._append(skb, min(room, message.iter.count))
             if not message.iter.count:

@@ -199,6 +199,8 @@ class TcpSock(Sock):
         self.max_packets_out = 0
         self.max_packets_seq = 0
         self.cwnd_usage_seq = 0
+        self.cwnd_used = 0
+        self.cwnd_stamp = 0
         self.ca_state = CA_OPEN
         self.high_seq = 0
         self.undo_marker = 0
@@ -275,6 +277,14 @@ class TcpSock(Sock):
     def arm(self, kind: str, delay: int) -> None:
         """(Re)arm a timer `delay` ns from now; a kernel timer fires at the next tick at the earliest."""
         self.net.timers.arm(self, kind, self.net.now + max(delay, SEC // self.net.release.hz))
+
+    def ticks(self, duration: int) -> int:
+        """A duration in kernel ticks (jiffies)."""
+        return duration * self.net.release.hz // SEC
+
+    def ticks_since(self, then: int) -> int:
+        """Kernel ticks that passed since a moment."""
+        return self.ticks(self.net.now) - self.ticks(then)
 
     def disarm(self, kind: str) -> None:
         self.net.timers.cancel(self, kind)

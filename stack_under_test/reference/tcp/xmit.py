@@ -254,6 +254,7 @@ def new_space(sk: TcpSock) -> None:
     """`tcp_new_space`."""
     if not sk.userlocks & 1 and sk.packets_in_flight() < sk.cwnd:
         expand_sndbuf(sk)
+        sk.cwnd_stamp = sk.net.now
     sk.write_space()
 
 

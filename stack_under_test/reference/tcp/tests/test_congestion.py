@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stack_under_test.reference.net import SEC
-from stack_under_test.reference.sock import State
+from stack_under_test.reference.sock import Socket, State
 from stack_under_test.reference.tcp import congestion
 from stack_under_test.reference.tcp.sock import INFINITE_SSTHRESH, TcpSock
 from stack_under_test.reference.tcp.tests.sockets import fresh
@@ -85,3 +85,15 @@ def test_the_window_grows_no_further_than_its_clamp() -> None:
     sk.cwnd_clamp = 12
     congestion.slow_start(sk, 10)
     assert sk.cwnd == 12
+
+
+def test_a_window_left_unused_for_a_timeout_shrinks_half_way_to_what_was_used() -> None:
+    """`tcp_cwnd_application_limited` (RFC 2861 4.2)."""
+    sk = sender(40, 14)
+    sk.ssthresh = 20
+    sk.net.now = 10 * SEC
+    sk.socket = Socket.__new__(Socket)
+    congestion.cwnd_validate(sk, False)
+    assert (sk.cwnd, sk.ssthresh) == (25, 30)
+    congestion.cwnd_validate(sk, False)
+    assert sk.cwnd == 25
