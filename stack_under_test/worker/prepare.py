@@ -169,7 +169,8 @@ def _frame(frame: AnyFrame) -> PreparedFrame | None:
     except (ValueError, TypeError, IndexError, KeyError, struct.error):
         return None
     if isinstance(body, TcpSegment):
-        return None if frame.ip.options else _segment(frame, body, octets)
+        # With a false header length the ports are under the checksum of IP.
+        return None if frame.ip.options or frame.ip.ihl is not None else _segment(frame, body, octets)
     # A quoted segment has numbers of its own.
     if seen or isinstance(getattr(body, "body", b""), Frame):
         return None

@@ -112,7 +112,8 @@ def _connect(waits: Waits, regs: Registers) -> bool:
 
 
 def _accept(waits: Waits, regs: Registers) -> bool:
-    return not waits.nonblocking(regs[0]) and not waits.ready(regs[0], abi.POLLIN)
+    """A connection whose address cannot be stored is closed at once, and so may linger."""
+    return not waits.plain or not (waits.nonblocking(regs[0]) or waits.ready(regs[0], abi.POLLIN))
 
 
 def _poll(waits: Waits, regs: Registers) -> bool:
