@@ -2,9 +2,8 @@
 
 `clean` brings it back to what it was before the first program, and says whether it could: descriptors closed without
 a trace (a zero linger time makes TCP forget at once), sockets that outlive their descriptors destroyed through
-sock_diag, neighbours learnt forgotten, the link drained.  A path MTU learnt stays with its next hop even when it is
-flushed, and later routes are bound to it: so routes are replaced by new ones.  What cannot be undone (see
-`marks.lasting`) makes a site be given up instead.
+sock_diag, routes renewed, neighbours learnt forgotten, the link drained.  What cannot be undone (see `marks.lasting`)
+makes a site be given up instead.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ import struct
 
 from stack_under_test.contract.world import PEER_MAC, STACK_MAC, World
 from stack_under_test.wire.checksum import internet_checksum
-from stack_under_test.worker import kernel
+from stack_under_test.worker import kernel, routes
 from stack_under_test.worker.kernel import SYS_SETSOCKOPT, syscall
 from stack_under_test.worker.marks import Marks
-from stack_under_test.worker.netlink import NLM_F_CREATE, NLM_F_EXCL, Netlink
+from stack_under_test.worker.netlink import Netlink
 
 _NETLINK_ROUTE, _NETLINK_SOCK_DIAG = 0, 4
 _TCPDIAG_GETSOCK, _SOCK_DESTROY = 18, 21
@@ -32,10 +31,6 @@ _STATES = 0x1FFF & ~(1 << 10)
 _RTM_DELNEIGH, _RTM_GETNEIGH = 29, 30
 _NUD_PERMANENT, _NUD_NOARP = 0x80, 0x40
 _ROUNDS = 5
-_RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE, _RT_TABLE_MAIN = 24, 25, 26, 254
-_ROUTE_MESSAGE = struct.Struct("=8BI")
-"""`struct rtmsg`: the family first, the table fifth, the flags last."""
-_RTM_F_CLONED = 0x200
 _CACHED_ROUTES = 4
 """The word of /proc/net/rt6_stats that counts exceptions."""
 _FAR = 4096
@@ -137,9 +132,8 @@ class Site:
                 left = left or self._counts()
             if self.tap:
                 self._forget_neighbours()
-            if marks.unreachable and self._learnt():
-                self._replace_routes()
-                left = left or ("path MTUs or redirects were learnt" if self._learnt() else "")
+            if marks.unreachable and not self._forget_paths():
+                left = left or "learnt routes cannot be forgotten"
         except OSError as error:
             left = left or f"cleaning: {error}"
         self.drain()
@@ -177,26 +171,12 @@ class Site:
             with contextlib.suppress(FileNotFoundError):
                 self._route.ask(_RTM_DELNEIGH, 0, payload)
 
-    def _learnt(self) -> bool:
-        """Whether there are path MTUs or redirects (`dump_exceptions`; IPv6's are counted in hexadecimal)."""
-        if self._routes6 is None or int(os.pread(self._routes6, 256, 0).split()[_CACHED_ROUTES], 16) > 0:
-            return True
-        return any(flags & _RTM_F_CLONED for _, flags, _ in self._routes())
-
-    def _replace_routes(self) -> None:
-        """Give every IPv4 route of the main table a new next hop."""
-        assert self._route is not None
-        for table, flags, payload in self._routes():
-            if table == _RT_TABLE_MAIN and not flags & _RTM_F_CLONED:
-                self._route.ask(_RTM_DELROUTE, 0, payload)
-                self._route.ask(_RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, payload)
-
-    def _routes(self) -> list[tuple[int, int, bytes]]:
-        """(table, flags, message) of IPv4 routes and, flagged as cloned, what was learnt."""
-        if self._route is None:
-            raise OSError("routes cannot be asked for")
-        dump = self._route.dump(_RTM_GETROUTE, _ROUTE_MESSAGE.pack(socket.AF_INET, *bytes(8)))
-        return [(payload[4], _ROUTE_MESSAGE.unpack_from(payload)[8], payload) for _, payload in dump]
+    def _forget_paths(self) -> bool:
+        """Forget path MTUs and redirects.  IPv6's can only be counted (in hexadecimal): False if there are any."""
+        if self._route is None or self._routes6 is None:
+            return False
+        routes.renew(self._route)
+        return int(os.pread(self._routes6, 256, 0).split()[_CACHED_ROUTES], 16) == 0
 
     def _end_reassembly(self, fragment: bytes) -> None:
         """Two fragments that claim to be the last, at different ends, make the stack throw a datagram away."""

@@ -268,3 +268,12 @@ def test_orphaned_resources(linux: LinuxTarget) -> None:
     for _ in range(3):
         trace = linux.run(program(*established(), segment(PSH | ACK, 1, 1, b"x" * 1000), call("accept", Ref(0), NULL, NULL)))
         assert result(trace.steps[7]) == (-1, "EAGAIN")
+
+
+def test_a_path_mtu_that_no_route_has_met_is_forgotten_too(linux: LinuxTarget) -> None:
+    """Nothing was sent since: the kernel's dump does not show it, and the next route would be bound to it."""
+    lone = LEAVERS["path MTU"][:3] + LEAVERS["path MTU"][4:5]
+    ask = LEAVERS["path MTU"][:3] + LEAVERS["path MTU"][5:]
+    for _ in range(2):
+        linux.run(Program(lone))
+        assert out(linux.run(Program(ask)).steps[3], "arg3") == struct.pack("<I", 1500)
