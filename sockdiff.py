@@ -26,6 +26,7 @@ AGREE, DIVERGED, CANNOT_RUN, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 FORMATS = ("html", "json", "markdown", "junit", "sarif")
 _MINUTE = 60_000_000_000
 _BASELINES = Path(__file__).parent / "conformance" / "baselines"
+_TIMERS = Path(__file__).parent / "conformance" / "cases" / "timers"
 
 
 class CannotRun(Exception):
@@ -212,6 +213,42 @@ def _coverage(args: argparse.Namespace) -> int:
     return AGREE
 
 
+def _check(args: argparse.Namespace) -> int:
+    from conformance import crosscheck  # noqa: PLC0415
+    from stack_under_test.uml.steps import terminal  # noqa: PLC0415
+
+    files = [Path(name) for name in args.files] or sorted(_TIMERS.glob("*.txt"))
+    programs = {path.stem: _read_program(str(path)) for path in files}
+    report = crosscheck.crosscheck(programs, args.release, args.minutes, terminal)
+    terminal("")
+    if args.json:
+        _print_json(crosscheck.as_json(report))
+    else:
+        _print_lines(crosscheck.table(report))
+    return DIVERGED if any(row.problem for row in report.rows) else AGREE
+
+
+def _repeat(args: argparse.Namespace) -> int:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from fuzz.progress import Progress  # noqa: PLC0415
+    from fuzz.repeat import repeat, repeated_lines  # noqa: PLC0415
+
+    if not _traits(args.target).virtual_time:
+        raise CannotRun(f"target {args.target!r} runs in real time, in which nothing is the same twice")
+    progress = Progress(sys.stderr)
+    try:
+        fresh = min(args.fresh, args.programs)
+        result = repeat(args.target, args.programs, args.seed, fresh, lambda permille: progress.show(permille, "programs"))
+    finally:
+        progress.clear()
+    if args.json:
+        _print_json(asdict(result))
+    else:
+        _print_lines(repeated_lines(result))
+    return DIVERGED if result.differences else AGREE
+
+
 def _bench(args: argparse.Namespace) -> int:
     from fuzz.bench import bench, table  # noqa: PLC0415
     from fuzz.campaign import usual_jobs  # noqa: PLC0415
@@ -396,13 +433,24 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("directory", help="the --out of a campaign")
     report.add_argument("--format", choices=FORMATS, default="html")
     report.add_argument("--output", help="a file (standard output)")
-    uml = commands.add_parser("uml", help="kernels for the target `uml`: build, status, coverage", allow_abbrev=False)
+    uml = commands.add_parser("uml", help="kernels for the target `uml`: build, status, check, coverage", allow_abbrev=False)
     more = import_module("stack_under_test.uml.commands").add_arguments(uml)
+    check = more.add_parser("check", help="the user-mode kernel against a stock one under qemu, slowly", allow_abbrev=False)
+    check.set_defaults(command=_check)
+    check.add_argument("files", nargs="*", help="programs (conformance/cases/timers)")
+    check.add_argument("--release", default="6.12", help="of the user-mode kernel (%(default)s)")
+    check.add_argument("--minutes", type=_minutes, default=30 * _MINUTE, help="the most that a boot may take (30)")
+    check.add_argument("--json", action="store_true", help="data instead of text")
     reached = more.add_parser("coverage", help="which code of the kernel a campaign has reached", allow_abbrev=False)
     reached.set_defaults(command=_coverage)
     reached.add_argument("run", help="the --out of a campaign of which a side is uml:kcov=1")
     reached.add_argument("--functions", action="store_true", help="every function, with how many of its blocks")
     reached.add_argument("--json", action="store_true", help="data instead of text")
+    repeat = add("repeat", _repeat, "whether a target in virtual time does the same again, to the octet")
+    repeat.add_argument("--target", default="uml", help="a target in virtual time (uml)")
+    repeat.add_argument("--programs", type=_count, default=1000, help="how many (1000)")
+    repeat.add_argument("--seed", type=_seed_number, default=0, help="of the programs (0)")
+    repeat.add_argument("--fresh", type=_count, default=20, help="how many on an instance of their own too (20)")
     bench = add("bench", _bench, "programs and steps a second, against the bare limit of this kernel")
     bench.add_argument("--programs", type=_count, default=1000, help="for each figure (1000)")
     bench.add_argument("--jobs", type=_count, help="processes of the last figure (one per processor)")

@@ -32,7 +32,7 @@ from stack_under_test.worker.confine import Surroundings
 from stack_under_test.worker.lanes import Lanes
 from stack_under_test.worker.prepare import Prepared, PreparedCall, Preparer
 from stack_under_test.worker.serve import END, FD_MAKERS, read_exactly, read_message, write_all
-from stack_under_test.worker.setup import LocalSource
+from stack_under_test.worker.setup import LocalSource, pin, quiet
 from stack_under_test.worker.site import Site
 
 _RESTART, _COVERAGE = 0x7501, 0x7502
@@ -90,7 +90,7 @@ class Guest:
         self._pipe = pipe
         self._core = core
         self._surroundings = surroundings
-        self._source = LocalSource()
+        self._source = _source()
         self._clock = Clock()
         self._entries = Entries(pipe)
         self._preparer = Preparer()
@@ -189,6 +189,15 @@ class Guest:
         values = self._runner.values
         made = [values[index] for index, step in enumerate(steps) if type(step) is PreparedCall and step.name in FD_MAKERS]
         return min(max(made, default=2), kernel.PROGRAM_FDS - 1)
+
+
+def _source() -> LocalSource:
+    """Namespaces inherit some of their settings from this first one, and then need not be given them one by one."""
+    with open("/proc/sys/net/core/devconf_inherit_init_net", "w", encoding="ascii") as file:
+        file.write("1")
+    quiet()
+    pin(World())
+    return LocalSource()
 
 
 def _enter_root() -> None:

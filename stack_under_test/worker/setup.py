@@ -69,6 +69,12 @@ _DEVICE_DEFAULTS: tuple[tuple[str, str], ...] = (
 """IPv4's per-device sysctls are inherited from the host's first namespace; these are the kernel's own defaults."""
 
 
+_BEFORE_LINK: tuple[tuple[str, str], ...] = (
+    *_QUIET,
+    *[(f"net.ipv4.conf.{device}.{name}", value) for device in ("all", "default") for name, value in _DEVICE_DEFAULTS],
+)
+
+
 class Obtained(NamedTuple):
     """A fresh world: descriptors of its namespace and its link, sysctls as found, and those that could not be set."""
 
@@ -86,8 +92,7 @@ class Source(Protocol):
 
 def quiet() -> None:
     """Before the link exists: settings it will inherit."""
-    _write(_QUIET)
-    _write((f"net.ipv4.conf.{device}.{name}", value) for device in ("all", "default") for name, value in _DEVICE_DEFAULTS)
+    _write(_BEFORE_LINK)
 
 
 def pin(world: World) -> tuple[tuple[str, str], ...]:
@@ -99,11 +104,7 @@ def found(world: World) -> tuple[tuple[str, str], ...]:
     """The values as they are now, for the record."""
     result = [("kernel", os.uname().release)]
     for name in dict.fromkeys([*PINNED, *(name for name, _ in world.sysctls)]):
-        try:
-            with open(_path(name), encoding="ascii") as file:
-                result.append((name, " ".join(file.read().split())))
-        except OSError as error:
-            result.append((name, f"({error.strerror})"))
+        result.append((name, _read(name)))
     return tuple(result)
 
 
@@ -125,7 +126,11 @@ def open_link(link: str) -> int:
 
 
 class LocalSource:
-    """Makes worlds in this process, each in a namespace of its own."""
+    """Makes worlds in this process, each in a namespace of its own.  What a namespace has by itself is looked up in the
+    first one, and not set in those that follow."""
+
+    def __init__(self) -> None:
+        self._inherent: dict[str, str] = {}
 
     def obtain(self, world: World) -> Obtained:
         return self.make(world)._replace(metadata=found(world))
@@ -133,12 +138,17 @@ class LocalSource:
     def make(self, world: World) -> Obtained:
         """A world whose sysctls are not read back, which takes half the time."""
         kernel.unshare(kernel.CLONE_NEWNET)
-        quiet()
+        if not self._inherent:
+            self._inherent.update((name, _read(name)) for name, _ in (*_BEFORE_LINK, *PINNED.items()))
+        _write(self._lacking(_BEFORE_LINK))
         tun = open_link(world.link)
         _configure(world.link == "tap")
-        refused = pin(world)
+        refused = tuple(_write([*self._lacking(PINNED.items()), *world.sysctls]))
         namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         return Obtained(namespace, tun, (), refused)
+
+    def _lacking(self, settings: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in settings if self._inherent[name] != value]
 
 
 def _configure(tap: bool) -> None:
@@ -167,6 +177,15 @@ def _configure(tap: bool) -> None:
 
 def _up(route: Netlink, index: int, attributes: bytes) -> None:
     route.ask(_RTM_NEWLINK, 0, struct.pack("=BxHiII", 0, 0, index, _IFF_UP, _IFF_UP) + attributes)
+
+
+def _read(name: str) -> str:
+    """The value, or why it cannot be read, in parentheses."""
+    try:
+        with open(_path(name), encoding="ascii") as file:
+            return " ".join(file.read().split())
+    except OSError as error:
+        return f"({error.strerror})"
 
 
 def _path(name: str) -> str:
