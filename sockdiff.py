@@ -257,7 +257,7 @@ def _bench(args: argparse.Namespace) -> int:
     progress, figures = Progress(sys.stderr), []
     for figure in bench(args.programs, args.jobs or usual_jobs()):
         figures.append(figure)
-        progress.show(1000 * len(figures) // 7, figure.name)
+        progress.show(1000 * len(figures) // 10, figure.name)
     progress.clear()
     if args.json:
         _print_json([figure._asdict() for figure in figures])

@@ -1,7 +1,9 @@
 """How fast: the bare limit of this kernel, then what each layer makes of it, in one run.
 
-The bare loop is what the simplest Python makes of this kernel.  The programs are generated ones of about 20 steps in
-which no time passes; all figures but the last are of one process.
+The bare loops are what the simplest Python makes of this kernel: the lockstep of one connection after another, which is
+the limit, and a whole program of 20 steps with sockets of its own, which `linux` runs too, like for like.  The other
+programs are generated ones of about 20 steps in which no time passes, each run once; all figures but the last are of
+one process, and one program at a time but for the batches.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +22,8 @@ from fuzz.campaign import Order, run_campaign
 from fuzz.generate import Generator
 from fuzz.profile import DEFAULT
 from stack_under_test.contract.program import Program
-from stack_under_test.linux.bare import bare_lockstep
+from stack_under_test.linux.bare import CONVERSATION, bare_lockstep, bare_programs
+from stack_under_test.linux.target import LinuxTarget
 from stack_under_test.registry import open_target, why_unavailable
 
 T = TypeVar("T")
@@ -52,38 +56,47 @@ def bench_programs(count: int, seed: int = 1) -> list[Program]:
 
 def bench(count: int, jobs: int) -> Iterator[Figure]:
     """The figures, each as soon as it is known; `count` programs each."""
-    yield _bare()
+    yield _linux("bare TUN lockstep", lambda name: Figure(name, 0, bare_lockstep()))
+    yield _linux("bare program", _bare_program)
     programs, elapsed = _timed(lambda: bench_programs(count))
     yield _figure("generation", len(programs), _steps(programs), elapsed)
-    for name in ("linux", "reference"):
-        yield _target(name, programs)
-    yield _lockstep(programs)
-    yield from [_campaign(count, number) for number in sorted({1, jobs})]
+    yield _linux("linux", lambda name: _target(name, name, programs))
+    yield _linux("linux, batches", lambda name: _batches(name, programs))
+    yield _linux("linux, bare program", lambda name: _target(name, "linux", [CONVERSATION] * count))
+    yield _target("reference", "reference", programs)
+    yield _linux("lockstep", lambda name: _lockstep(name, programs))
+    for number in sorted({1, jobs}):
+        name = f"fuzz, {number} {'job' if number == 1 else 'jobs'}"
+        yield _linux(name, partial(_campaign, count=count, jobs=number))
 
 
-def _bare() -> Figure:
+def _linux(name: str, measure: Callable[[str], Figure]) -> Figure:
+    """The measured figure, or why there is none on this machine."""
     reason = why_unavailable("linux")
-    if reason is not None:
-        return Figure("bare TUN lockstep", 0, 0, reason)
-    return Figure("bare TUN lockstep", 0, bare_lockstep())
+    return measure(name) if reason is None else Figure(name, 0, 0, reason)
 
 
-def _target(name: str, programs: Sequence[Program]) -> Figure:
-    reason = why_unavailable(name)
-    if reason is not None:
-        return Figure(name, 0, 0, reason)
-    with closing(open_target(name)) as target:
+def _bare_program(name: str) -> Figure:
+    programs = bare_programs()
+    return Figure(name, programs, programs * len(CONVERSATION.steps))
+
+
+def _target(name: str, target_name: str, programs: Sequence[Program]) -> Figure:
+    with closing(open_target(target_name)) as target:
         target.run(programs[0])
         steps, elapsed = _timed(lambda: sum([len(target.run(program).steps) for program in programs]))
     return _figure(name, len(programs), steps, elapsed)
 
 
-def _lockstep(programs: Sequence[Program]) -> Figure:
+def _batches(name: str, programs: Sequence[Program]) -> Figure:
+    with LinuxTarget() as target:
+        target.run(programs[0])
+        traces, elapsed = _timed(lambda: target.run_many(programs))
+    return _figure(name, len(programs), sum(len(trace.steps) for trace in traces), elapsed)
+
+
+def _lockstep(name: str, programs: Sequence[Program]) -> Figure:
     """Both targets, normalised and compared, differences confirmed."""
-    name = "lockstep"
-    reason = why_unavailable("linux")
-    if reason is not None:
-        return Figure(name, 0, 0, reason)
     with closing(open_target("linux")) as left, closing(open_target("reference")) as right:
         pair = Pair(left, right)
         pair.run(programs[0])
@@ -91,12 +104,8 @@ def _lockstep(programs: Sequence[Program]) -> Figure:
     return _figure(name, len(programs), steps, elapsed)
 
 
-def _campaign(count: int, jobs: int) -> Figure:
+def _campaign(name: str, count: int, jobs: int) -> Figure:
     """`sockdiff fuzz` from its start to its end; findings are recorded, not shrunk."""
-    name = f"fuzz, {jobs} {'job' if jobs == 1 else 'jobs'}"
-    reason = why_unavailable("linux")
-    if reason is not None:
-        return Figure(name, 0, 0, reason)
     with tempfile.TemporaryDirectory() as out:
         order = Order("linux", "reference", Path(out), 1, count * jobs, jobs=jobs, profile=PROFILE, budget=0)
         summary = run_campaign(order)
