@@ -108,7 +108,7 @@ def find(release: str) -> Stock:
     series = ".".join(release.split(".")[:2])
     ask = ["apt-cache", "pkgnames", f"linux-image-{series}."]
     names = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.split()
-    found = [name for name in names if re.fullmatch(r"linux-image-[0-9.]+[+~\w.]*(-\d+)?-amd64", name)]
+    found = [name for name in names if re.fullmatch(r"linux-image-\d+[.]\d+[.]\d+[+~\w.]*(-\d+)?-amd64", name)]
     if not found:
         raise Unavailable(f"no package linux-image-{series}.*-amd64 is known to apt-get")
     same = [name for name in found if re.match(rf"linux-image-{re.escape(release)}\b", name)]
