@@ -76,7 +76,7 @@ _DONE = Result("done")
 
 
 class Normaliser:
-    """One side of one program; `step` is to be called for 0, 1, 2, ... in order."""
+    """One side of one program; `step` is to be called for 0, 1, 2, ... in order, but for steps without events or outs."""
 
     def __init__(self, facts: Facts, trace: Trace, traits: Traits) -> None:
         self.program = facts.program
