@@ -218,7 +218,7 @@ def _check(args: argparse.Namespace) -> int:
     from stack_under_test.uml.steps import terminal  # noqa: PLC0415
 
     files = [Path(name) for name in args.files] or sorted(_TIMERS.glob("*.txt"))
-    programs = {path.stem: _read_program(str(path)) for path in files}
+    programs = {str(path) if args.files else path.stem: _read_program(str(path)) for path in files}
     report = crosscheck.crosscheck(programs, args.release, args.minutes, terminal)
     terminal("")
     if args.json:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count as count_from
+from itertools import islice
 
 from fuzz.generate import Generator
 from fuzz.profile import VIRTUAL, Profile
@@ -37,10 +39,9 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Repeated:
     """`fresh` programs were run on an instance of their own too; `virtual_ns` is the time that all of them let pass once,
-    `elapsed_ns` what the run on the first instance took, and `timed` how many programs let time pass at all."""
+    `elapsed_ns` what the run on the first instance took."""
 
     programs: int
-    timed: int
     fresh: int
     virtual_ns: int
     elapsed_ns: int
@@ -48,11 +49,9 @@ class Repeated:
 
 
 def repeat(spec: str, count: int, seed: int, fresh: int = 0, watch: Callable[[int], None] = lambda permille: None) -> Repeated:
-    """Run `count` programs in order; again on another instance, from the last to the first; and `fresh` of them on an
+    """Run `count` programs in which time passes, in order; again on another instance, from the last to the first; and `fresh` of them on an
     instance each that has run nothing.  Raises what opening the target raises."""
-    generator = Generator(seed, PROFILE)
-    programs = [generator.program(number) for number in range(count)]
-    passing = [sum(step.ns for step in program.steps if isinstance(step, Advance)) for program in programs]
+    programs = list(islice(_timed(seed), count))
     alone = [count * index // fresh for index in range(fresh)] if fresh else []
     total = 2 * count + len(alone)
     differences: list[Difference] = []
@@ -70,7 +69,17 @@ def repeat(spec: str, count: int, seed: int, fresh: int = 0, watch: Callable[[in
         (trace,) = _run(spec, [programs[number]])
         differences += _compare(number, programs[number], first[number], trace)
         watch(1000 * (2 * count + index) // total)
-    return Repeated(count, sum(ns > 0 for ns in passing), len(alone), sum(passing), elapsed, tuple(differences))
+    return Repeated(count, len(alone), sum(map(_virtual_ns, programs)), elapsed, tuple(differences))
+
+
+def _timed(seed: int) -> Iterator[Program]:
+    """Generated programs in which time passes."""
+    generator = Generator(seed, PROFILE)
+    return filter(_virtual_ns, map(generator.program, count_from(0)))
+
+
+def _virtual_ns(program: Program) -> int:
+    return sum(step.ns for step in program.steps if isinstance(step, Advance))
 
 
 def _run(spec: str, programs: Sequence[Program]) -> Iterator[Trace]:
@@ -94,7 +103,7 @@ def _compare(number: int, program: Program, first: Trace, second: Trace) -> Iter
 def repeated_lines(result: Repeated) -> Iterator[str]:
     """The verdict, and the programs that differed."""
     hours, rate = result.virtual_ns // 3_600_000_000_000, result.programs * 1_000_000_000 // max(1, result.elapsed_ns)
-    yield f"{result.programs} programs, {result.timed} of them let {hours} hours pass, {rate} programs/s"
+    yield f"{result.programs} programs let {hours} hours pass, {rate} programs/s"
     yield f"run again in reverse order, {result.fresh} of them on fresh instances too: {len(result.differences)} differences"
     for found in result.differences:
         yield f"program {found.number}, step {found.step}:"

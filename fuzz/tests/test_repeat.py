@@ -41,7 +41,7 @@ def test_the_reference_does_the_same_again(monkeypatch: pytest.MonkeyPatch) -> N
     told: list[int] = []
     result = repeat("reference", 12, 5, 3, told.append)
     assert (result.programs, result.fresh, result.differences) == (12, 3, ())
-    assert 0 < result.timed <= 12
+    assert result.virtual_ns > 0
     assert told == sorted(told)
     assert list(repeated_lines(result))[-1].endswith("0 differences")
 

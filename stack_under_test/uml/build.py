@@ -21,8 +21,10 @@ from stack_under_test.uml.steps import BuildError, Show, carry_out
 
 
 def build(kernel: Kernel, given: Path | None, jobs: int, show: Show) -> Path:
-    """Have the kernel at `kernel.image`; `given` is a tree or a tarball instead of Debian's package.  Raises
-    BuildError."""
+    """Have the kernel at `kernel.image`; `given` is a tree or a tarball instead of Debian's package.  Nothing is done when it
+    is there and current.  Raises BuildError."""
+    if given is None and current(kernel):
+        return kernel.image
     lacking = tools.missing(fetching=given is None)
     if lacking:
         raise BuildError(tools.complaint(lacking))
@@ -40,6 +42,11 @@ def build(kernel: Kernel, given: Path | None, jobs: int, show: Show) -> Path:
 
 def _fragments(kernel: Kernel) -> list[Path]:
     return [DATA / "config" / f"{name}.config" for name in ("base", *kernel.features)]
+
+
+def fragments_fingerprint(kernel: Kernel) -> str:
+    """Of the configuration that a kernel is to have."""
+    return sources.fingerprint(_fragments(kernel))
 
 
 def _configure(kernel: Kernel, log: Path, show: Show) -> None:
@@ -100,7 +107,7 @@ def _install(kernel: Kernel, seconds: int) -> None:
         "features": list(kernel.features),
         "compiler": sources.compiler(),
         "patches": sources.fingerprint(sources.patch_files(kernel)),
-        "config": sources.fingerprint(_fragments(kernel)),
+        "config": fragments_fingerprint(kernel),
         "seconds": seconds,
     }
     kernel.facts_file.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
@@ -109,6 +116,8 @@ def _install(kernel: Kernel, seconds: int) -> None:
 
 def current(kernel: Kernel) -> bool:
     """Whether a built kernel has the patches and the configuration of this version of the project."""
+    if not kernel.image.exists() or ("kcov" in kernel.features and not kernel.blocks_file.exists()):
+        return False
     facts = kernel.facts()
-    wanted = sources.fingerprint(sources.patch_files(kernel)), sources.fingerprint(_fragments(kernel))
+    wanted = sources.fingerprint(sources.patch_files(kernel)), fragments_fingerprint(kernel)
     return (facts.get("patches"), facts.get("config")) == wanted

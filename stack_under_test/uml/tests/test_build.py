@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,34 @@ def test_a_source_that_is_not_there() -> None:
 def test_a_command_that_fails_tells_its_last_words(folder: Path) -> None:
     with pytest.raises(BuildError, match="error: seven"):
         carry_out("trying", ["sh", "-c", "echo fine; echo error: seven; exit 3"], folder / "log", lambda line: None)
+
+
+def test_a_kernel_that_is_current_is_not_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(features=("kcov",))
+    kernel.folder.mkdir(parents=True)
+    kernel.image.touch()
+    facts = {"patches": sources.fingerprint(sources.patch_files(kernel)), "config": build.fragments_fingerprint(kernel)}
+    kernel.facts_file.write_text(json.dumps(facts), "utf-8")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(BuildError, match="apt-get install"):
+        build.build(kernel, None, 1, lambda line: None)
+    kernel.blocks_file.touch()
+    assert build.build(kernel, None, 1, lambda line: None) == kernel.image
+    kernel.facts_file.write_text(json.dumps({**facts, "patches": "older"}), "utf-8")
+    with pytest.raises(BuildError, match="apt-get install"):
+        build.build(kernel, None, 1, lambda line: None)
+
+
+def test_files_that_have_not_changed_keep_their_times(tmp_path: Path) -> None:
+    for name, texts in {"old": "abc", "new": "abd"}.items():
+        (tmp_path / name / "net").mkdir(parents=True)
+        for file, text in zip(("same", "net/same", "other"), (texts[0], texts[1], texts[2]), strict=True):
+            (tmp_path / name / file).write_text(text, "utf-8")
+            os.utime(tmp_path / name / file, (1000, 1000 if name == "old" else 2000))
+    (tmp_path / "new" / "added").write_text("", "utf-8")
+    os.utime(tmp_path / "new" / "added", (500, 500))
+    sources.keep_times(tmp_path / "new", tmp_path / "old")
+    times = {name: (tmp_path / "new" / name).stat().st_mtime for name in ("same", "net/same", "other", "added")}
+    assert times["same"] == times["net/same"] == 1000
+    # Archives keep times: a changed file may be older than what was made from the one before it.
+    assert min(times["other"], times["added"]) > 3000
