@@ -49,8 +49,8 @@ class Repeated:
 
 
 def repeat(spec: str, count: int, seed: int, fresh: int = 0, watch: Callable[[int], None] = lambda permille: None) -> Repeated:
-    """Run `count` programs in which time passes, in order; again on another instance, from the last to the first; and `fresh` of them on an
-    instance each that has run nothing.  Raises what opening the target raises."""
+    """Run `count` programs in which time passes, in order; again on another instance, from the last to the first; and
+    `fresh` of them on an instance each that has run nothing.  Raises what opening the target raises."""
     programs = list(islice(_timed(seed), count))
     alone = [count * index // fresh for index in range(fresh)] if fresh else []
     total = 2 * count + len(alone)
