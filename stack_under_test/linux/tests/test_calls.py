@@ -36,27 +36,19 @@ from stack_under_test.contract.values import (
 from stack_under_test.contract.world import PEER_IP, STACK_IP, STACK_IP6
 from stack_under_test.linux import LinuxTarget
 from stack_under_test.linux.tests.programs import (
-    ACK,
-    FIN,
     HERE,
     PEER_PORT,
     PORT,
-    PSH,
-    RST,
     call,
-    completions,
     datagram,
     established,
-    flags_of,
-    frames,
     listening,
-    out,
     program,
-    result,
-    results,
     segment,
 )
+from stack_under_test.linux.tests.traces import completions, flags_of, frames, out, result, results
 from stack_under_test.wire import icmp, ipv4
+from stack_under_test.wire.tcp import ACK, FIN, PSH, RST
 
 NONBLOCK = abi.SOCK_NONBLOCK
 STREAM = call("socket", abi.AF_INET, abi.SOCK_STREAM | NONBLOCK, 0)

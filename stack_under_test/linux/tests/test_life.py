@@ -23,7 +23,8 @@ from stack_under_test.contract.world import HOST_OWNED
 from stack_under_test.linux import LinuxTarget, availability, available
 from stack_under_test.linux.bare import CONVERSATION, bare_lockstep, bare_programs
 from stack_under_test.linux.target import UNORDERED
-from stack_under_test.linux.tests.programs import call, established, frames, listening, program, results
+from stack_under_test.linux.tests.programs import call, established, listening, program
+from stack_under_test.linux.tests.traces import frames, results
 
 MS = 1_000_000
 STREAM = call("socket", abi.AF_INET, abi.SOCK_STREAM, 0)

@@ -9,36 +9,12 @@ from stack_under_test.contract.frames import Frame, IcmpMessage, Ip, RawFrame, T
 from stack_under_test.contract.parser import parse_program
 from stack_under_test.contract.program import Advance, Inject, Program, Step
 from stack_under_test.contract.trace import StepTrace, Trace, Unsupported
-from stack_under_test.contract.values import (
-    NULL,
-    Buffer,
-    Inet,
-    InOut,
-    Ints,
-    Octets,
-    Ref,
-)
+from stack_under_test.contract.values import NULL, Buffer, Inet, InOut, Ints, Octets, Ref
 from stack_under_test.contract.world import PEER_IP, PEER_IP6, PEER_MAC, STACK_IP, STACK_IP6, STACK_MAC, World
 from stack_under_test.linux import LinuxTarget
-from stack_under_test.linux.tests.programs import (
-    ACK,
-    FIN,
-    HERE,
-    PSH,
-    RST,
-    SYN,
-    call,
-    datagram,
-    established,
-    flags_of,
-    frames,
-    listening,
-    out,
-    program,
-    result,
-    results,
-    segment,
-)
+from stack_under_test.linux.tests.programs import HERE, call, datagram, established, listening, program, segment
+from stack_under_test.linux.tests.traces import flags_of, frames, out, result, results
+from stack_under_test.wire.tcp import ACK, FIN, PSH, RST, SYN
 
 MS = 1_000_000
 NONBLOCK = abi.SOCK_NONBLOCK
