@@ -2,6 +2,7 @@
 
 0  nothing that is not listed in the baseline        1  divergences
 2  could not run; one line on standard error         130  interrupted        141  nobody reads the output
+                                                     143  ended by SIGTERM
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from decimal import Decimal, InvalidOperation
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from stack_under_test.contract.program import Program
     from stack_under_test.contract.target import Target, Traits
 
-AGREE, DIVERGED, CANNOT_RUN, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+AGREE, DIVERGED, CANNOT_RUN, INTERRUPTED, NO_READER, TERMINATED = 0, 1, 2, 130, 141, 143
 FORMATS = ("html", "json", "markdown", "junit", "sarif")
 _MINUTE = 60_000_000_000
 _BASELINES = Path(__file__).parent / "conformance" / "baselines"
@@ -43,6 +46,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status. Raises SystemExit for bad options and for --help."""
     args = _parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         status: int = args.command(args)
         sys.stdout.flush()
@@ -59,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         return CANNOT_RUN
     return status
+
+
+def _terminated(signo: int, frame: object) -> NoReturn:
+    """Whoever ends us wants what we have started to be ended too, which the way out does."""
+    sys.exit(TERMINATED)
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -31,6 +31,7 @@ from stack_under_test.worker.kernel import die_with_parent
 _ROOT = Path(__file__).resolve().parents[2]
 _MODULE = "stack_under_test.uml.guest"
 _BOOT_NS = 60_000_000_000
+_PREFIX = "sockdiff-uml-"
 _CHUNK = 1 << 17
 _LAST_WORDS = 4096
 _PANIC = "Kernel panic - not syncing: "
@@ -52,7 +53,8 @@ class Machine:
         self._received = b""
         self._poll = select.poll()
         self._noted: mmap | None = None
-        folder = tempfile.mkdtemp(prefix="sockdiff-uml-", dir=_memory_folder())
+        _sweep(_memory_folder())
+        folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_memory_folder())
         try:
             self._start(folder, seed, cpu)
             said = self.read(len(READY), time.monotonic_ns() + _BOOT_NS)
@@ -192,6 +194,15 @@ def _command(kernel: Kernel, seed: int, pipes: tuple[int, int], folder: str) -> 
         "-m",
         _MODULE,
     ]
+
+
+def _sweep(parent: str) -> None:
+    """Remove folders of guests whose parent was killed while they booted; none boots for so long."""
+    oldest = time.time() - 2 * _BOOT_NS / 1e9
+    for folder in Path(parent).glob(_PREFIX + "*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _memory_folder() -> str:

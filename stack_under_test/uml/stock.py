@@ -14,10 +14,9 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from typing import IO
 
 from stack_under_test.contract import abi
 from stack_under_test.contract.program import Program
@@ -81,20 +80,17 @@ class Stock:
         """Boot once and run all of them.  `limit_ns` is in wall-clock time.  Raises Unavailable."""
         host = ("",) * len(HOST_OWNED)
         given = {PROGRAMS: marshal.dumps((host, pack_programs(programs))), MODULE: self.tun.read_bytes()}
-        with tempfile.TemporaryDirectory(prefix="sockdiff-qemu-") as name:
-            folder = Path(name)
-            (folder / "initramfs").write_bytes(initramfs(_GUEST, given))
-            _boot(self.image, folder, limit_ns, show)
+        with _nameless(initramfs(_GUEST, given)) as start, _nameless() as console, _nameless() as entries:
+            _boot(self, (start, console, entries), limit_ns, show)
             reading = Reading(programs, "qemu", {})
-            with open(folder / "entries", "rb") as file:
 
-                def read(size: int) -> bytes | None:
-                    octets = file.read(size)
-                    return octets if len(octets) == size else None
+            def read(size: int) -> bytes | None:
+                octets = entries.read(size)
+                return octets if len(octets) == size else None
 
-                whole = read_stream(read, programs, reading)
-            if not whole:
-                raise Unavailable(f"{self.package} stopped in program {len(reading.traces)}: {_last_words(folder)}")
+            entries.seek(0)
+            if not read_stream(read, programs, reading):
+                raise Unavailable(f"{self.package} stopped in program {len(reading.traces)}: {_last_words(console)}")
         families = frozenset({abi.AF_UNIX, abi.AF_INET, abi.AF_INET6, abi.AF_NETLINK, abi.AF_PACKET})
         return reading.traces, Traits("qemu", self.release, True, families, frozenset({"tun", "tap"}))
 
@@ -122,50 +118,55 @@ def _numbers(name: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", name)]
 
 
-def _boot(image: Path, folder: Path, limit_ns: int, show: Show) -> None:
-    """Until the machine switches itself off.  Raises Unavailable at the limit."""
+def _nameless(octets: bytes = b"") -> IO[bytes]:
+    """A file in memory, of which nothing is left, however we end."""
+    file = open(os.memfd_create("sockdiff-qemu"), "r+b", buffering=0)  # noqa: SIM115 (closed by the caller)
+    file.write(octets)
+    return file
+
+
+def _boot(stock: Stock, files: tuple[IO[bytes], IO[bytes], IO[bytes]], limit_ns: int, show: Show) -> None:
+    """Until the machine switches itself off.  The files are the initramfs, what the console says, and the entries.  Raises
+    Unavailable at the limit."""
+    start, console, entries = [f"/proc/self/fd/{file.fileno()}" for file in files]
     command = [
         _QEMU, "-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-icount", f"shift={_NS_SHIFT},sleep=off",
         "-seed", "1", "-rtc", "base=2023-11-14T00:00:00,clock=vm", "-m", _MEMORY,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-serial", f"file:{folder / 'console'}", "-serial", f"file:{folder / 'entries'}",
-        "-kernel", str(image), "-initrd", str(folder / "initramfs"), "-append", _APPEND,
+        "-serial", f"file:{console}", "-serial", f"file:{entries}",
+        "-kernel", str(stock.image), "-initrd", start, "-append", _APPEND,
     ]  # fmt: skip
     began = time.monotonic_ns()
-    with open(folder / "said", "wb") as said:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
-        )
-        try:
-            while True:
-                try:
-                    status = process.wait(_LOOK_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    elapsed = time.monotonic_ns() - began
-                    if elapsed > limit_ns:
-                        raise Unavailable(f"{image.parent.name} took too long: {_last_words(folder)}") from None
-                    size = os.path.getsize(folder / "entries") if (folder / "entries").exists() else 0
-                    show(f"{image.parent.name} under qemu: {elapsed // 1_000_000_000} s, {size} octets of traces")
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=files[1],
+        pass_fds=[file.fileno() for file in files],
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
+    )
+    try:
+        while True:
+            try:
+                status = process.wait(_LOOK_S)
+                break
+            except subprocess.TimeoutExpired:
+                elapsed = time.monotonic_ns() - began
+                if elapsed > limit_ns:
+                    raise Unavailable(f"{stock.package} took too long: {_last_words(files[1])}") from None
+                size = os.fstat(files[2].fileno()).st_size
+                show(f"{stock.package} under qemu: {elapsed // 1_000_000_000} s, {size} octets of traces")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if status != 0:
-        raise Unavailable(f"qemu ended with {status}: {_last_words(folder)}")
+        raise Unavailable(f"qemu ended with {status}: {_last_words(files[1])}")
 
 
-def _last_words(folder: Path) -> str:
+def _last_words(console: IO[bytes]) -> str:
     """The last line that qemu or the kernel said."""
-    for name in ("said", "console"):
-        path = folder / name
-        lines = path.read_bytes()[-_TAIL:].decode(errors="replace").split("\n") if path.exists() else []
-        told = [line.strip() for line in lines if line.strip()]
-        if told:
-            return told[-1]
-    return "it said nothing"
+    console.seek(max(0, os.fstat(console.fileno()).st_size - _TAIL))
+    told = [line.strip() for line in console.read().decode(errors="replace").split("\n") if line.strip()]
+    return told[-1] if told else "it said nothing"

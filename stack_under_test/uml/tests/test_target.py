@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -138,6 +139,17 @@ def test_nothing_is_left_behind(kernel: None) -> None:
     while _alive(group) and time.monotonic_ns() < deadline:
         time.sleep(0.01)
     assert not _alive(group)
+
+
+def test_what_a_killed_parent_left_is_removed_by_the_next(kernel: None) -> None:
+    old, young = (Path(tempfile.mkdtemp(prefix="sockdiff-uml-", dir="/dev/shm")) for _ in range(2))
+    try:
+        os.utime(old, (1000, 1000))
+        UmlTarget().close()
+        assert not old.exists()
+        assert young.exists()
+    finally:
+        young.rmdir()
 
 
 def _alive(group: int) -> bool:
