@@ -133,12 +133,12 @@ class Connection:
     def _write(self, octets: bytes) -> None:
         """Send down.  A worker that is gone or takes nothing is found out by `_take`."""
         view = memoryview(octets)
-        room = select.poll()
-        room.register(self._fd, select.POLLOUT)
         while view:
             try:
                 view = view[os.write(self._fd, view) :]
             except BlockingIOError:
+                room = select.poll()
+                room.register(self._fd, select.POLLOUT)
                 if not room.poll(self._left_ms()):
                     return
             except OSError:
