@@ -120,7 +120,7 @@ def _times(exact: Trace, stock: Trace) -> Iterator[tuple[int, int]]:
 def table(report: Report) -> Iterator[str]:
     """The rows as a table in Markdown, and a line that sums them up."""
     rows = report.rows
-    yield "| program | events | latest | allowed | |"
+    yield "| program | events | later by | allowed | |"
     yield "|---|---|---|---|---|"
     for row in rows:
         times = f"{row.apart_ns // _MS} ms | {row.allowed_ns // _MS} ms" if row.events else "- | -"

@@ -10,6 +10,10 @@ sources     from a package to a patched tree     build      configuring and comp
 boot        one running guest                    target     the target: programs in, traces out
 guest       what runs inside                     virtual    the worker's runner where time is virtual
 commands    `sockdiff uml`                       steps      running other programs for minutes
+blocks      what code there is to reach          elf        reading the kernel's image for that
+reach       what a run reached, in words
+stock       a stock kernel under qemu            initramfs  what it boots from: this Python and the worker
+stock_guest what runs inside that
 
 The guest imports this package too, so nothing is imported here.
 """
