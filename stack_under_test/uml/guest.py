@@ -105,9 +105,9 @@ class Guest:
             self._home = kernel.own_fd(os.open("/proc/self/ns/net", os.O_RDONLY))
 
     def serve(self) -> None:
+        self._clock.sleep_until(SETTLED_NS)
         gc.disable()
         gc.freeze()
-        self._clock.sleep_until(SETTLED_NS)
         write_all(self._pipe, READY)
         while (head := read_exactly(self._pipe, 4)) is not None:
             self._entries.stepwise = bool(_LENGTH.unpack(head)[0])
@@ -163,7 +163,9 @@ class Guest:
         self._renew_lanes()
 
     def _renew_lanes(self) -> None:
-        """Every task has a lane again, and none holds on to the program's namespace."""
+        """Every task has a lane again, and none holds on to the program's namespace.  Processes of forked tasks are not kept:
+        making one uses numbers of inodes up, which fstat shows, and using a kept one does not."""
+        self._lanes.end_spare()
         for task in _TASKS:
             lane = self._lanes.get(task)
             if lane is None or lane.pid != self._tasks[task]:

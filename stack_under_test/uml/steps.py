@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stack_under_test.contract.target import Unavailable
+from stack_under_test.worker.kernel import syscall
 
 _ERROR = re.compile(r"\b[Ee]rror(:| \d)")
+_SYS_PRCTL, _PR_SET_PDEATHSIG = 157, 1
 _SHOWN_NS = 500_000_000
 
 Show = Callable[[str], None]
@@ -48,6 +50,7 @@ def carry_out(what: str, command: Sequence[str], log: Path, show: Show, cwd: Pat
             env={**os.environ, "LC_ALL": "C"},
             cwd=cwd,
             process_group=0,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call)
         )
         try:
             os.setpriority(os.PRIO_PGRP, process.pid, 19)
@@ -63,6 +66,11 @@ def carry_out(what: str, command: Sequence[str], log: Path, show: Show, cwd: Pat
             raise
     if status != 0:
         raise BuildError(f"{what} failed ({status}), see {log}: {' | '.join(_tail(log, start))}")
+
+
+def _end_with_parent() -> None:
+    """A signal that `make` hands on, when we are killed."""
+    syscall(_SYS_PRCTL, _PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0, 0)
 
 
 def _lines(log: Path, start: int) -> int:
