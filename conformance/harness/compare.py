@@ -179,7 +179,7 @@ class _Comparison:
             ("completion.time", times[0].completions, times[1].completions),
         ):
             for place, (one, other) in enumerate(zip(lefts, rights, strict=False)):
-                if abs(one - other) > EVENT_TOLERANCE_NS + min(one, other) // 8:
+                if abs(one - other) > EVENT_TOLERANCE_NS:
                     subject = packet_subject(view.packets[place]) if kind == "frame.time" else trigger
                     texts = f"after {one / 1e6:g} ms", f"after {other / 1e6:g} ms"
                     return Divergence(index, kind, "", *texts, subject, (trigger, order(one, other)))

@@ -122,8 +122,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "event-time": Rule(
             "when, within a step, a packet leaves or a call completes",
-            "compared only when both targets have virtual time, within EVENT_TOLERANCE_NS and an eighth of the delay",
-            "Linux's timer wheel rounds up by as much; in real time only the step itself is sure",
+            "compared only when both targets have virtual time, within EVENT_TOLERANCE_NS",
+            "in real time only the step itself is sure",
         ),
     }
 )
@@ -134,8 +134,8 @@ TIMESTAMP_TOLERANCE_MS = 2
 READING_NS = 20_000_000
 """How long a packet of a real-time target may lie on the link before it is read and stamped."""
 
-EVENT_TOLERANCE_NS = 8_000_000
-"""Two jiffies at 250 Hz: one of rounding when a timer is armed, one until the tick that runs it."""
+EVENT_TOLERANCE_NS = 20_000
+"""What a step takes: a call restarted after a signal costs a user-mode kernel a microsecond."""
 
 IDENTITY_OPTIONS = frozenset({(1, 57), (1, 71), (1, 49), (1, 56)})
 """(level, option) of getsockopt whose value is an identity."""

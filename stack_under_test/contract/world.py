@@ -51,6 +51,8 @@ and their size (tcp_min_tso_segs) hang on microseconds, which no two runs share:
 Names a namespace does not own are pinned for the whole host only by its administrator; the target records what it found."""
 
 
+KERNEL = "kernel"
+"""The fact by which a real Linux says its release, as `uname -r` does."""
 HOST_OWNED = ("net.core.rmem_default", "net.core.rmem_max", "net.core.wmem_default", "net.core.wmem_max", "net.core.optmem_max")
 """Sysctls that a namespace cannot change: a real kernel says in its traits' facts what they are, and a stack that can be
 told adopts them (`target.Adopts`)."""

@@ -25,7 +25,7 @@ from stack_under_test.contract import abi
 from stack_under_test.contract.program import Program
 from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Trace
-from stack_under_test.contract.world import HOST_OWNED, World
+from stack_under_test.contract.world import HOST_OWNED, KERNEL, World
 from stack_under_test.linux.availability import available
 from stack_under_test.linux.connection import NAME, Connection
 from stack_under_test.worker.reader import Metadata
@@ -76,6 +76,7 @@ class LinuxTarget:
             links=frozenset({"tun", "tap"}),
             observes_blocking=os.path.exists("/proc/self/syscall"),
             facts=(
+                (KERNEL, os.uname().release),
                 *_host_owned(),
                 *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),
                 *(() if ordered else (UNORDERED,)),

@@ -24,6 +24,7 @@ from .inet import input as inet_input
 from .inet.af_inet import InetStream
 from .inet.setup import setup
 from .net import Net
+from .release import LINUX_6_18, Release
 from .syscalls.table import SYSCALL_TABLE, Entry
 from .sysctl import Sysctls
 from .task import Task
@@ -52,8 +53,8 @@ Event = FrameOut | Signalled | Ended
 class Kernel:
     """`rule` names the check by which the last call failed, where one did."""
 
-    def __init__(self, sysctl: Sysctls, seed: int = 0) -> None:
-        self.net = Net(sysctl, seed)
+    def __init__(self, sysctl: Sysctls, seed: int = 0, release: Release = LINUX_6_18) -> None:
+        self.net = Net(sysctl, seed, release)
         setup(self.net)
         setup_tcp(self.net, InetStream())
         self.tasks: dict[int, Task] = {}

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from .release import LINUX_6_18, Release
 from .rng import Rng
-from .sysctl import LINUX_6_18, Release, Sysctls
-from .timers import Timers
+from .sysctl import Sysctls
+from .timers import Timers, wheel_expiry
 
 if TYPE_CHECKING:
     from .inet.defrag import Fragments
@@ -63,6 +64,10 @@ class Net:
         """Counts path MTUs learned: a socket's route of an earlier generation has to be looked up again."""
         self.path_mtus: dict[bytes, PathMtu] = {}
         self.ident = 0
+
+    def timer(self, delay: int) -> int:
+        """The moment at which a kernel timer fires that is set for `delay` ns from now."""
+        return wheel_expiry(self.now, delay, self.release.hz)
 
     def emit(self, octets: bytes) -> None:
         """A packet leaves on the link."""

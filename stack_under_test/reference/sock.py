@@ -283,8 +283,8 @@ def wait_on(sk: Sock, timeout_at: int | None, exclusive: bool = False) -> Blocki
 
 
 def deadline(net: Net, timeout: int | None) -> int | None:
-    """Absolute time of a relative timeout (ns); None stays None (for ever)."""
-    return None if timeout is None else net.now + timeout
+    """When a sleep of `timeout` ns ends (`schedule_timeout`), absolute; None stays None (for ever)."""
+    return None if timeout is None else net.timer(timeout)
 
 
 def interrupted(until: int | None) -> Fail:

@@ -1,4 +1,4 @@
-"""The stack's configuration: sysctls as a frozen value, a kernel release as a value.
+"""The stack's configuration: sysctls as a frozen value.
 
 Only names some rule reads are here; a program that sets another one is answered with `NotModelled`.
 """
@@ -10,17 +10,6 @@ from dataclasses import dataclass, fields, replace
 
 from ..contract.world import PINNED
 from .errors import NotModelled
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """What differs between kernel releases hangs here."""
-
-    name: str
-    hz: int = 250
-
-
-LINUX_6_18 = Release("6.18")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,12 @@ from ..contract.trace import (
     Unsupported,
 )
 from ..contract.values import Arg, PollFds, PortOf, Ref
-from ..contract.world import HOST_OWNED, World
+from ..contract.world import HOST_OWNED, KERNEL, World
 from .errors import Fail, NotModelled
 from .file import SocketFile
 from .kernel import BLOCKED, Ended, Kernel
-from .sysctl import LINUX_6_18, Sysctls, configure
+from .release import LINUX_6_18, Release, of_kernel
+from .sysctl import Sysctls, configure
 from .task import Task
 
 SIGNALS = (abi.SIGUSR1, abi.SIGUSR2)
@@ -64,18 +65,20 @@ class ReferenceTarget:
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
         self._host: tuple[tuple[str, str], ...] = ()
+        self._release = LINUX_6_18
         self._configured: tuple[World, Sysctls | NotModelled] | None = None
         """Of the last world, since most programs run in the same."""
         self._run: _Run | None = None
 
     def adopt(self, facts: tuple[tuple[str, str], ...]) -> None:
-        """Take over what the other side's host decides (`HOST_OWNED`)."""
+        """Take over what the other side's host decides (`HOST_OWNED`), and be like its kernel."""
+        self._release = next((of_kernel(value) for name, value in facts if name == KERNEL), self._release)
         self._host = tuple((name, value) for name, value in facts if name in HOST_OWNED)
         self._configured = None
 
     @property
     def traits(self) -> Traits:
-        return Traits("reference", LINUX_6_18.name, virtual_time=True)
+        return Traits("reference", self._release.name, virtual_time=True)
 
     def run(self, program: Program) -> Trace:
         return run_steps(self, program, "reference")
@@ -83,7 +86,7 @@ class ReferenceTarget:
     def begin(self, world: World) -> None:
         if self._configured is None or self._configured[0] != world:
             self._configured = (world, self._configure(world))
-        self._run = _Run(self._configured[1], self._seed)
+        self._run = _Run(self._configured[1], self._seed, self._release)
 
     def _configure(self, world: World) -> Sysctls | NotModelled:
         if world.link != "tun":
@@ -104,7 +107,7 @@ class ReferenceTarget:
 class _Run:
     """One program's run: results by step, calls that have not come back, flows."""
 
-    def __init__(self, sysctls: Sysctls | NotModelled, seed: int) -> None:
+    def __init__(self, sysctls: Sysctls | NotModelled, seed: int, release: Release) -> None:
         self.results: list[int] = []
         self.parts: dict[int, bytes] = {}
         self.makers: list[int] = []
@@ -116,7 +119,7 @@ class _Run:
         if isinstance(sysctls, NotModelled):
             self.refused = str(sysctls)
         else:
-            self.kernel = Kernel(sysctls, seed)
+            self.kernel = Kernel(sysctls, seed, release)
 
     def step(self, step: Step) -> StepTrace:
         self.makers.append(step.task if isinstance(step, Call) else 0)

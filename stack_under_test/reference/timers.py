@@ -9,6 +9,28 @@ from __future__ import annotations
 import heapq
 from typing import Protocol
 
+SEC = 1_000_000_000
+LEVEL_BITS = 17
+LEVEL_SHIFT = 3
+INITIAL_SECONDS = -300
+"""`INITIAL_JIFFIES`: what the count of ticks begins with; the coarser levels are counted from there."""
+
+
+def wheel_expiry(now: int, delay: int, hz: int) -> int:
+    """When a timer of the kernel's wheel fires that is set `delay` ns from `now` (`mod_timer`, `calc_wheel_index`).
+
+    Both are counted in ticks, the delay rounded up, and never fires a timer early: one tick is added.  What lies further
+    ahead than a level of the wheel reaches is kept eight times coarser, level by level.  Linux's levels have 64 buckets;
+    here as in user-mode kernels they have 2^17, so that delays up to nine minutes are exact to the tick.
+    """
+    tick = SEC // hz
+    current = now // tick + INITIAL_SECONDS * hz
+    expires = current - (-delay // tick)
+    shift = 0
+    while expires - current >= ((1 << LEVEL_BITS) - 1) << shift:
+        shift += LEVEL_SHIFT
+    return (((expires >> shift) + 1 << shift) - INITIAL_SECONDS * hz) * tick
+
 
 class Owner(Protocol):
     """Something with timers of its own, at most one of each kind."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...contract import abi
 from ..errors import Fail, NotModelled
+from ..release import Release
 from .header_options import HeaderOptions, Malformed, compile_user, echo, undo
 from .sockaddr import sockaddr_in
 
@@ -83,11 +84,11 @@ def each(control: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += length + 7 & ~7
 
 
-def socket_level(kind: int, data: bytes) -> None:
+def socket_level(kind: int, data: bytes, release: Release) -> None:
     """`__sock_cmsg_send`: SOL_SOCKET's own. Marks and priorities change no packet here."""
     if kind in (SCM_RIGHTS, SCM_CREDENTIALS):
         return
-    if kind in (abi.SO_MARK, abi.SO_PRIORITY):
+    if kind == abi.SO_MARK or (kind == abi.SO_PRIORITY and release.priority_message):
         if len(data) != 4:
             raise Fail(EINVAL, "__sock_cmsg_send: length")
         return
@@ -97,11 +98,11 @@ def socket_level(kind: int, data: bytes) -> None:
     raise Fail(EINVAL, "__sock_cmsg_send: type")
 
 
-def sent(control: bytes, cookie: Cookie) -> None:
+def sent(control: bytes, cookie: Cookie, release: Release) -> None:
     """`ip_cmsg_send`. Raises Fail(EINVAL)."""
     for level, kind, data in each(control):
         if level == abi.SOL_SOCKET:
-            socket_level(kind, data)
+            socket_level(kind, data, release)
         elif level == abi.SOL_IP:
             _ip_level(kind, data, cookie)
 

@@ -77,7 +77,7 @@ class Fragments:
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = Queue(self, key)
-            self.net.timers.arm(queue, "reassembly", self.net.now + LIFETIME)
+            self.net.timers.arm(queue, "reassembly", self.net.timer(LIFETIME))
         self._check_distance(queue, packet.source)
         return self._queue(queue, packet)
 
@@ -92,7 +92,7 @@ class Fragments:
         queue.distance = self._seen[source] = self._seen.get(source, 0) + 1
         if queue.runs and queue.distance - start > MAX_DISTANCE:
             queue.reset()
-            self.net.timers.arm(queue, "reassembly", self.net.now + LIFETIME)
+            self.net.timers.arm(queue, "reassembly", self.net.timer(LIFETIME))
 
     def _queue(self, queue: Queue, packet: Packet) -> Packet | None:
         """`ip_frag_queue`."""

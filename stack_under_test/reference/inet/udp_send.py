@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...contract import abi
 from ...wire.checksum import internet_checksum
 from ..errors import Fail, NotModelled
+from ..release import Release
 from ..sock import SEND_SHUTDOWN, WAKE_WRITE, State
 from . import icmp_send, output
 from .control import Cookie, each, sent
@@ -76,7 +77,7 @@ def sendmsg(sk: UdpSock, message: Message) -> int:
     destination, dport, connected = _destination(sk, message)
     cookie = Cookie(sk.saddr, sk.bound_dev_if, tos=sk.tos, segment=sk.gso_size)
     if message.control:
-        connected = not _read_control(message.control, cookie) and connected
+        connected = not _read_control(message.control, cookie, sk.net.release) and connected
     if cookie.options is None:
         cookie.options = sk.header_options
     route, flow = _route(sk, message, cookie, destination, dport, connected)
@@ -109,7 +110,7 @@ def _destination(sk: UdpSock, message: Message) -> tuple[bytes, int, bool]:
     return to.address, to.port, False
 
 
-def _read_control(control: bytes, cookie: Cookie) -> bool:
+def _read_control(control: bytes, cookie: Cookie, release: Release) -> bool:
     """`udp_cmsg_send`, then IP's. True when there was anything for IP."""
     others = False
     for level, kind, data in each(control):
@@ -120,7 +121,7 @@ def _read_control(control: bytes, cookie: Cookie) -> bool:
         else:
             cookie.segment = int.from_bytes(data, "little")
     if others:
-        sent(control, cookie)
+        sent(control, cookie, release)
     return others
 
 

@@ -6,6 +6,7 @@ from errno import EINVAL
 
 from ..errors import Fail
 from ..file import File
+from ..release import Release
 from ..task import Task
 from ..uaccess import UserMemory
 from ..wait import Blocking, T
@@ -20,7 +21,7 @@ def move_addr_to_kernel(memory: UserMemory, address: int, length: int) -> bytes:
     return memory.read(address, length)
 
 
-def move_addr_to_user(memory: UserMemory, name: bytes, address: int, length_address: int) -> None:
+def move_addr_to_user(release: Release, memory: UserMemory, name: bytes, address: int, length_address: int) -> None:
     """Store the whole length of `name`, then as much of it as the caller has room for.
 
     Raises Fail(EFAULT), Fail(EINVAL) for negative room.
@@ -28,9 +29,12 @@ def move_addr_to_user(memory: UserMemory, name: bytes, address: int, length_addr
     room = memory.read_int(length_address)
     if room < 0:
         raise Fail(EINVAL, "move_addr_to_user: negative length")
-    memory.write_int(length_address, len(name))
+    if release.stores_length_first:
+        memory.write_int(length_address, len(name))
     if room:
         memory.write(address, name[:room])
+    if not release.stores_length_first:
+        memory.write_int(length_address, len(name))
 
 
 def holding(task: Task, file: File, call: Blocking[T]) -> Blocking[T]:

@@ -77,14 +77,14 @@ def sys_recvfrom(task: Task, fd: int, buffer: int, size: int, flags: int, addres
     if not isinstance(result, int):
         return _held(task, sock, _recvfrom_later(task, message, result, address, length))
     if address:
-        move_addr_to_user(task.memory, message.name or b"", address, c_ulong(length))
+        move_addr_to_user(task.net.release, task.memory, message.name or b"", address, c_ulong(length))
     return result
 
 
 def _recvfrom_later(task: Task, message: Message, call: Blocking[int], address: int, length: int) -> Blocking[int]:
     result = yield from call
     if address:
-        move_addr_to_user(task.memory, message.name or b"", address, c_ulong(length))
+        move_addr_to_user(task.net.release, task.memory, message.name or b"", address, c_ulong(length))
     return result
 
 
@@ -152,7 +152,7 @@ def sys_recvmsg(task: Task, fd: int, header_address: int, flags: int) -> MayBloc
     if not isinstance(result, int):
         return _held(task, sock, _recvmsg_later(task, sock, header_address, header, message, result))
     _check_ancillary(sock)
-    _finish_recvmsg(task.memory, header_address, header, message)
+    _finish_recvmsg(task, header_address, header, message)
     return result
 
 
@@ -161,15 +161,16 @@ def _recvmsg_later(
 ) -> Blocking[int]:
     result = yield from call
     _check_ancillary(sock)
-    _finish_recvmsg(task.memory, address, header, message)
+    _finish_recvmsg(task, address, header, message)
     return result
 
 
-def _finish_recvmsg(memory: UserMemory, address: int, header: UserMsghdr, message: Message) -> None:
+def _finish_recvmsg(task: Task, address: int, header: UserMsghdr, message: Message) -> None:
     """`____sys_recvmsg` after the protocol: name, flags, controllen, in this order."""
+    memory = task.memory
     used = _put_control(memory, header, message)
     if header.name:
-        move_addr_to_user(memory, message.name or b"", header.name, address + MSG_NAMELEN)
+        move_addr_to_user(task.net.release, memory, message.name or b"", header.name, address + MSG_NAMELEN)
     memory.write_int(address + MSG_FLAGS, message.flags_out & ~MSG_CMSG_COMPAT)
     memory.write(address + MSG_CONTROLLEN, struct.pack("<Q", used))
 

@@ -162,7 +162,7 @@ class _Accept:
                 name = self.new.ops.getname(self.new, 2)
             except Fail:
                 raise Fail(ECONNABORTED, "do_accept: getname") from None
-            move_addr_to_user(self.task.memory, name, self.address, self.length_address)
+            move_addr_to_user(self.task.net.release, self.task.memory, name, self.address, self.length_address)
         self.task.files.install(self.fd, self.file)
         return self.fd
 
@@ -185,7 +185,7 @@ def _getname(task: Task, fd: int, address: int, length_address: int, peer: int) 
     """`__sys_getsockname`, `__sys_getpeername`."""
     sock = task.files.socket(fd)
     name = sock.ops.getname(sock, peer)
-    move_addr_to_user(task.memory, name, c_ulong(address), c_ulong(length_address))
+    move_addr_to_user(task.net.release, task.memory, name, c_ulong(address), c_ulong(length_address))
     return 0
 
 

@@ -39,6 +39,8 @@ def sk_getsockopt(task: Task, sk: Sock, name: int, address: int, length_address:
     length = memory.read_int(length_address)
     if length < 0:
         raise Fail(EINVAL, "sk_getsockopt: negative length")
+    if (abi.SOL_SOCKET, name) in sk.net.release.unknown_options:
+        raise Fail(ENOPROTOOPT, "sk_getsockopt")
     value = _INTEGERS.get(name)
     if value is not None:
         octets = struct.pack("<I", value(sk) & 0xFFFF_FFFF)[:length]
@@ -96,8 +98,13 @@ def _txrehash(sk: Sock) -> int:
     return sk.options.get(abi.SO_TXREHASH, 1)
 
 
-def _unix_only(sk: Sock) -> int:
-    raise Fail(EOPNOTSUPP, "sk_getsockopt: sk_may_scm_recv")
+def _unix_only(name: int) -> Callable[[Sock], int]:
+    def value(sk: Sock) -> int:
+        if sk.net.release.scm_options_everywhere:
+            return sk.options.get(name, 0)
+        raise Fail(EOPNOTSUPP, "sk_getsockopt: sk_may_scm_recv")
+
+    return value
 
 
 _INTEGERS: Mapping[int, Callable[[Sock], int]] = MappingProxyType(
@@ -141,7 +148,7 @@ _INTEGERS: Mapping[int, Callable[[Sock], int]] = MappingProxyType(
                 *(abi.SO_BUSY_POLL, abi.SO_PREFER_BUSY_POLL, abi.SO_RCVMARK, abi.SO_RCVPRIORITY, abi.SO_ZEROCOPY),
             )
         },
-        **dict.fromkeys((abi.SO_PASSCRED, abi.SO_PASSSEC, SO_PASSPIDFD, abi.SO_PASSRIGHTS), _unix_only),
+        **{name: _unix_only(name) for name in (abi.SO_PASSCRED, abi.SO_PASSSEC, SO_PASSPIDFD, abi.SO_PASSRIGHTS)},
     }
 )
 

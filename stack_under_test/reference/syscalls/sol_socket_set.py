@@ -70,7 +70,7 @@ def sk_setsockopt(task: Task, sk: Sock, name: int, address: int, length: int) ->
         raise Fail(EINVAL, "sk_setsockopt: optlen < sizeof(int)")
     value = task.memory.read_int(address)
     change = _CHANGES.get(name)
-    if change is None:
+    if change is None or (abi.SOL_SOCKET, name) in sk.net.release.unknown_options:
         raise Fail(ENOPROTOOPT, "sk_setsockopt")
     change(Given(task, sk, name, value, address, length))
 
@@ -136,6 +136,9 @@ def _fixed(given: Given) -> None:
 
 
 def _unix_only(given: Given) -> None:
+    if given.sk.net.release.scm_options_everywhere:
+        _keep_flag(given)
+        return
     raise Fail(EOPNOTSUPP, "sk_setsockopt: sk_may_scm_recv")
 
 

@@ -69,7 +69,7 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
     if before(ack, sk.snd_una):
         return _old(sk, segment, flags, info, sack_octets)
     if after(ack, sk.snd_nxt):
-        if not flags & NO_CHALLENGE:
+        if sk.net.release.challenges_unsent and not flags & NO_CHALLENGE:
             send_challenge_ack(sk)
         return Verdict.BAD
     prior_packets = sk.packets_out
@@ -127,6 +127,8 @@ def _old(sk: TcpSock, segment: Segment, flags: int, info: AckInfo, sack_octets: 
         if not flags & NO_CHALLENGE:
             send_challenge_ack(sk)
         return Verdict.BAD
+    if flags & UPDATE_TS and not sk.net.release.old_ack_keeps_timestamp:
+        replace_ts_recent(sk, segment.seq)
     if sack_octets:
         sack.tag(sk, sack_octets, segment.ack, info)
         rexmit = recovery.alert(sk, info, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from . import ack as acks
 from . import receive, window
 from .segment import ACK, PSH, RcvSkb, Segment
-from .seq import MASK, after
+from .seq import MASK, after, before
 from .sock import TcpSock
 
 ECN_AND_REST = 0xFF & ~PSH
@@ -22,6 +22,7 @@ def predicted(sk: TcpSock, segment: Segment) -> bool:
         and segment.flags & ECN_AND_REST == ACK
         and segment.seq == sk.rcv_nxt
         and not after(segment.ack, sk.snd_nxt)
+        and (sk.net.release.predicts_old_acks or not before(segment.ack, sk.snd_una))
         and _timestamp(sk, segment)
     )
 
@@ -51,7 +52,7 @@ def take(sk: TcpSock, segment: Segment) -> bool | None:
         receive.data_snd_check(sk)
         sk.rcv_rtt_last_tsecr = sk.rcv_tsecr
         return True
-    if after(segment.end_seq, (sk.rcv_nxt + window.receive_window(sk)) & MASK):
+    if sk.net.release.checks_end and after(segment.end_seq, (sk.rcv_nxt + window.receive_window(sk)) & MASK):
         return False
     skb = RcvSkb(segment)
     if skb.truesize > sk.forward_alloc:

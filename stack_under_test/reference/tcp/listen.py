@@ -89,7 +89,7 @@ class Request:
 
     def arm_timer(self) -> None:
         delay = min(TIMEOUT_INIT << self.num_timeout, 120 * SEC)
-        self.net.timers.arm(self, "synack", self.net.now + delay)
+        self.net.timers.arm(self, "synack", self.net.timer(delay))
 
     def drop(self) -> None:
         """`inet_csk_reqsk_queue_drop`."""

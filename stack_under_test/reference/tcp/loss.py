@@ -75,7 +75,7 @@ def identify_loss(sk: TcpSock, info: AckInfo) -> None:
         sk.rack_advanced = False
         wait = rack_detect_loss(sk)
         if wait:
-            rtt.arm_retransmit(sk, min(wait * 1000 + rtt.TIMEOUT_MIN, sk.rto), rtt.REO_TIMEOUT)
+            rtt.arm_retransmit(sk, min(wait * 1000 + rtt.TIMEOUT_MIN_US, sk.rto), rtt.REO_TIMEOUT)
             info.set_timer = False
     if prior > sk.retrans_out:
         info.lost_retrans = True

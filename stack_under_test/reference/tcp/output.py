@@ -126,7 +126,7 @@ def _event_data_sent(sk: TcpSock) -> None:
     if sk.packets_in_flight() == 0:
         congestion.restart_after_idle(sk)
     sk.lsndtime = now
-    if now - sk.lrcvtime < sk.ack_ato and sk.pingpong < 255:
+    if sk.whole_ticks(now) - sk.whole_ticks(sk.lrcvtime) < sk.ack_ato and sk.pingpong < 255:
         sk.pingpong += 1
 
 
@@ -176,10 +176,10 @@ def send_delayed_ack(sk: TcpSock) -> None:
             limit = min(limit, max((sk.srtt_us >> 3) * 1000, DELACK_MIN))
         ato = min(ato, limit)
     ato = min(ato, DELACK_MAX)
-    now = sk.net.now
+    now = sk.whole_ticks(sk.net.now)
     timeout = now + ato
     if sk.ack_pending & ACK_TIMER:
-        if sk.ack_timeout <= now + (ato >> 2):
+        if sk.ack_timeout <= now + sk.whole_ticks(ato >> 2):
             send_ack(sk)
             return
         timeout = min(timeout, sk.ack_timeout)

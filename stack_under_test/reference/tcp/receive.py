@@ -72,7 +72,11 @@ def _rescale(sk: TcpSock, skb: RcvSkb) -> None:
     old = sk.scaling_ratio
     sk.scaling_ratio = (len(skb.data) << window.RMEM_TO_WIN_SCALE) // skb.truesize or 1
     if old != sk.scaling_ratio:
-        window.set_clamp(sk, window.win_from_space(sk, sk.rcvbuf))
+        clamp = window.win_from_space(sk, sk.rcvbuf)
+        if sk.net.release.clamp_moves_threshold:
+            window.set_clamp(sk, clamp)
+        else:
+            sk.window_clamp = clamp
         sk.rcvq_space = min(sk.rcvq_space, sk.window_clamp)
 
 
@@ -86,11 +90,12 @@ def event_data_recv(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
         incr_quickack(sk, MAX_QUICKACKS)
         sk.ack_ato = ATO_MIN
     else:
-        gap = now - sk.lrcvtime
+        gap = sk.whole_ticks(now) - sk.whole_ticks(sk.lrcvtime)
+        half = sk.whole_ticks(sk.ack_ato >> 1)
         if gap <= ATO_MIN // 2:
-            sk.ack_ato = (sk.ack_ato >> 1) + ATO_MIN // 2
+            sk.ack_ato = half + ATO_MIN // 2
         elif gap < sk.ack_ato:
-            sk.ack_ato = min((sk.ack_ato >> 1) + gap, sk.rto, DELACK_MAX)
+            sk.ack_ato = min(half + gap, sk.rto, DELACK_MAX)
         elif gap > sk.rto:
             incr_quickack(sk, MAX_QUICKACKS)
     sk.lrcvtime = now
@@ -213,7 +218,7 @@ def _queue_ofo(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
             window.grow(sk, skb)
     if kept:
         sk.rmem_alloc += skb.truesize
-    if sk.socket is not None:
+    if sk.socket is not None and sk.net.release.grows_while_reordered:
         window.rcvbuf_grow(sk, sk.rcvq_space)
 
 
@@ -365,7 +370,8 @@ def ack_now_or_later(sk: TcpSock, ofo_possible: bool) -> None:
     rtt = sk.rcv_rtt_us
     if sk.srtt_us and sk.srtt_us < rtt:
         rtt = sk.srtt_us
-    sk.arm("compressed_ack", min((rtt + (rtt >> 2)) * 33, 1_000_000))
+    delay = min((rtt + (rtt >> 2)) * sk.net.release.compressed_ack_percent, 1_000_000)
+    sk.net.timers.arm(sk, "compressed_ack", sk.net.now + delay)
 
 
 def data_snd_check(sk: TcpSock) -> None:

@@ -32,7 +32,19 @@ def retransmit_queue(sk: TcpSock) -> None:
 
 
 def retransmit(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
-    """`tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it."""
+    """`tcp_retransmit_skb`: send it again for recovery, which counts it."""
+    sent = send_again(sk, skb, segments)
+    if sent:
+        skb.retrans = True
+        sk.retrans_out += skb.pcount
+    if not sk.retrans_stamp:
+        sk.retrans_stamp = max(skb.mstamp * 1000, 1)
+    sk.undo_retrans = max(sk.undo_retrans, 0) + skb.pcount
+    return sent
+
+
+def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
+    """`__tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it."""
     if before(skb.seq, sk.snd_una):
         _drop_acked_head(sk, skb)
     mss = current_mss(sk)
@@ -55,15 +67,9 @@ def retransmit(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
     else:
         _collapse_and_count(sk, skb, mss)
     transmit(sk, skb)
-    skb.retrans = True
     skb.ever_retrans = True
-    sk.retrans_out += skb.pcount
     sk.total_retrans += skb.pcount
     sk.bytes_retrans += len(skb.data)
-    if not sk.retrans_stamp:
-        sk.retrans_stamp = max(sk.net.now, 1)
-    sk.undo_retrans = max(sk.undo_retrans, 0)
-    sk.undo_retrans += skb.pcount
     return True
 
 

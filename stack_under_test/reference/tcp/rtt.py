@@ -12,6 +12,9 @@ from .sock import RTO_MAX, RTO_MIN, TcpSock
 
 RETRANS, LOSS_PROBE, REO_TIMEOUT, PROBE0 = "retrans", "loss_probe", "reo_timeout", "probe0"
 TIMEOUT_MIN = 8 * MSEC
+"""`TCP_TIMEOUT_MIN`: two ticks."""
+TIMEOUT_MIN_US = 2 * MSEC
+"""`TCP_TIMEOUT_MIN_US`, in ns."""
 
 
 def estimate(sk: TcpSock, sample_us: int) -> None:
@@ -107,7 +110,7 @@ def schedule_loss_probe(sk: TcpSock, advancing_rto: bool) -> bool:
     if not sk.sack_ok or sk.ca_state not in (0, 2):
         return False
     if sk.srtt_us:
-        timeout = (sk.srtt_us >> 2) * 1000 + (RTO_MIN if sk.packets_out == 1 else TIMEOUT_MIN)
+        timeout = (sk.srtt_us >> 2) * 1000 + (RTO_MIN if sk.packets_out == 1 else TIMEOUT_MIN_US)
     else:
         timeout = 1000 * MSEC
     left = sk.rto if advancing_rto else rto_left(sk)

@@ -109,7 +109,7 @@ def _wait_memory(sk: TcpSock, timeout: int | None, until: int | None) -> Generat
         sk.nospace = True
         assert sk.socket is not None
         sk.write_pending += 1
-        reason = yield Wait((sk.socket.wait,), sk.net.now + short * (1000 * MSEC // sk.net.release.hz) if short else until)
+        reason = yield Wait((sk.socket.wait,), sk.net.timer(short * (1000 * MSEC // sk.net.release.hz)) if short else until)
         sk.write_pending -= 1
         if reason is Wakeup.SIGNAL:
             raise interrupted(timeout)

@@ -21,6 +21,7 @@ TCP_MIN_MSS = 88
 INIT_CWND = 10
 INFINITE_SSTHRESH = 0x7FFF_FFFF
 TIMEOUT_INIT = SEC
+TIMEOUT_FALLBACK = 3 * SEC
 RTO_MIN = 200 * MSEC
 RTO_MAX = 120 * SEC
 ATO_MIN = 40 * MSEC
@@ -275,12 +276,24 @@ class TcpSock(Sock):
         return self.state in (State.ESTABLISHED, State.CLOSE_WAIT)
 
     def arm(self, kind: str, delay: int) -> None:
-        """(Re)arm a timer `delay` ns from now; a kernel timer fires at the next tick at the earliest."""
-        self.net.timers.arm(self, kind, self.net.now + max(delay, SEC // self.net.release.hz))
+        """(Re)arm a timer of the kernel's wheel `delay` ns from now."""
+        self.net.timers.arm(self, kind, self.net.timer(delay))
 
     def ticks(self, duration: int) -> int:
         """A duration in kernel ticks (jiffies)."""
         return duration * self.net.release.hz // SEC
+
+    @property
+    def tick(self) -> int:
+        return SEC // self.net.release.hz
+
+    def whole_ms(self, moment: int) -> int:
+        """The last millisecond before a moment (ns), as timestamps count."""
+        return moment - moment % MSEC
+
+    def whole_ticks(self, moment: int) -> int:
+        """The last tick before a moment (ns)."""
+        return moment - moment % self.tick
 
     def ticks_since(self, then: int) -> int:
         """Kernel ticks that passed since a moment."""

@@ -61,7 +61,7 @@ def setsockopt(sk: TcpSock, level: int, name: int, value: int, length: int, memo
             raise Fail(EINVAL, "tcp_v4_parse_md5_keys: optlen")
         raise NotModelled("TCP_MD5SIG")
     setter = SETTERS.get(name)
-    if setter is None:
+    if setter is None or (level, name) in sk.net.release.unknown_options:
         raise Fail(ENOPROTOOPT, "do_tcp_setsockopt")
     setter(sk, number)
 
@@ -78,7 +78,7 @@ def getsockopt(sk: TcpSock, level: int, name: int, value: int, length: int, memo
         STRUCTURES[name](sk, value, length, given, memory)
         return
     getter = GETTERS.get(name)
-    if getter is None:
+    if getter is None or (level, name) in sk.net.release.unknown_options:
         raise Fail(ENOPROTOOPT, "do_tcp_getsockopt")
     answer = getter(sk)
     size = min(given, 4)
@@ -185,7 +185,7 @@ def _keepidle(sk: TcpSock, number: int) -> None:
         raise Fail(EINVAL, "do_tcp_setsockopt: TCP_KEEPIDLE")
     sk.keepalive_time = number * SEC
     if sk.keepopen and sk.state not in (State.CLOSE, State.LISTEN):
-        idle = sk.net.now - max(sk.lrcvtime, sk.rcv_tstamp)
+        idle = sk.whole_ticks(sk.net.now) - sk.whole_ticks(max(sk.lrcvtime, sk.rcv_tstamp))
         sk.arm("keepalive", max(sk.keepalive_time - idle, 0))
 
 

@@ -99,7 +99,7 @@ def paws(sk: TcpSock, arrival: Arrival) -> bool:
         return True
     if segment.flags & SYN:
         send_challenge_ack(sk)
-    elif not _old_pure_ack(sk, segment):
+    elif not (sk.net.release.ignores_old_paws and _old_pure_ack(sk, segment)):
         send_dupack(sk, segment)
     return False
 
@@ -152,6 +152,8 @@ def _acceptable(sk: TcpSock, segment: Segment) -> bool:
     if before(segment.end_seq, sk.rcv_wup):
         return False
     limit = (sk.rcv_nxt + window.receive_window(sk)) & MASK
+    if not sk.net.release.checks_end:
+        return not after(segment.seq, limit)
     if after(segment.end_seq, limit):
         if not after((segment.end_seq - (segment.flags & FIN)) & MASK, limit):
             return True
@@ -400,7 +402,7 @@ def syn_sent_syn(sk: TcpSock, arrival: Arrival) -> bool:
         sk.schedule_ack()
         receive.enter_quickack_mode(sk)
         sk.ack_pending |= ACK_TIMER
-        sk.ack_timeout = sk.net.now + DELACK_MAX
+        sk.ack_timeout = sk.whole_ticks(sk.net.now) + DELACK_MAX
         sk.arm("delack", DELACK_MAX)
         return False
     send_ack(sk)

@@ -87,7 +87,7 @@ def loss_probe(sk: TcpSock) -> None:
                 sk.rtx_queue.append(rest)
                 sk.packets_out += skb.pcount + rest.pcount - old
                 skb = rest
-            sent = sk.tlp_retrans = retransmit.retransmit(sk, skb, 1)
+            sent = sk.tlp_retrans = retransmit.send_again(sk, skb, 1)
         else:
             sk.pending = ""
             return
@@ -112,7 +112,7 @@ def timed_out(sk: TcpSock, boundary: int, timeout: int = 0) -> bool:
     if not timeout:
         base = TIMEOUT_INIT if sk.state in (State.SYN_SENT, State.SYN_RECV) else RTO_MIN
         timeout = model_timeout(boundary, base)
-    return sk.net.now - sk.retrans_stamp >= timeout
+    return sk.whole_ms(sk.net.now) - sk.whole_ms(sk.retrans_stamp) >= timeout
 
 
 def _orphan_retries(sk: TcpSock, alive: bool) -> int:
@@ -154,7 +154,8 @@ def _zero_window_timed_out(sk: TcpSock, elapsed: int) -> bool:
         if elapsed > sk.user_timeout:
             return True
         timeout = min(timeout, sk.user_timeout)
-    return sk.net.now - sk.rcv_tstamp > timeout and elapsed > timeout
+    idle = sk.whole_ticks(sk.net.now) - sk.tick - sk.whole_ticks(sk.rcv_tstamp)
+    return idle > timeout and elapsed > timeout
 
 
 def retransmit_timeout(sk: TcpSock) -> None:
@@ -163,7 +164,7 @@ def retransmit_timeout(sk: TcpSock) -> None:
         return
     head = sk.rtx_queue[0]
     if not sk.snd_wnd and not sk.dead and sk.state not in (State.SYN_SENT, State.SYN_RECV):
-        elapsed = sk.net.now - (sk.retrans_stamp or head.mstamp * 1000)
+        elapsed = sk.whole_ms(sk.net.now) - sk.whole_ms(sk.retrans_stamp or head.mstamp * 1000)
         if _zero_window_timed_out(sk, elapsed):
             write_error(sk)
             return
@@ -186,7 +187,7 @@ def _clamp_rto(sk: TcpSock) -> int:
     """`tcp_clamp_rto_to_user_timeout`."""
     if not sk.user_timeout:
         return sk.rto
-    remaining = sk.user_timeout - (sk.net.now - sk.retrans_stamp)
+    remaining = sk.user_timeout - (sk.whole_ms(sk.net.now) - sk.whole_ms(sk.retrans_stamp))
     return min(sk.rto, remaining) if remaining > 0 else MSEC
 
 
@@ -197,8 +198,8 @@ def probe(sk: TcpSock) -> None:
         sk.probes_tstamp = 0
         return
     if not sk.probes_tstamp:
-        sk.probes_tstamp = sk.net.now
-    elif sk.user_timeout and sk.net.now - sk.probes_tstamp >= sk.user_timeout:
+        sk.probes_tstamp = sk.whole_ticks(sk.net.now)
+    elif sk.user_timeout and sk.whole_ticks(sk.net.now) - sk.probes_tstamp >= sk.user_timeout:
         write_error(sk)
         return
     most = sk.net.sysctl.tcp_retries2
@@ -225,7 +226,7 @@ def send_probe0(sk: TcpSock) -> None:
         sk.backoff += 1
     timeout = min(probe0_base(sk) << sk.backoff, RTO_MAX)
     if sk.user_timeout and sk.probes_tstamp:
-        remaining = max(sk.user_timeout - (sk.net.now - sk.probes_tstamp), rtt.TIMEOUT_MIN)
+        remaining = max(sk.user_timeout - (sk.whole_ticks(sk.net.now) - sk.probes_tstamp), rtt.TIMEOUT_MIN)
         timeout = min(timeout, remaining)
     rtt.arm_retransmit(sk, timeout, rtt.PROBE0)
 
@@ -247,7 +248,7 @@ def keepalive(sk: TcpSock) -> None:
     if sk.packets_out or sk.write_queue:
         sk.arm("keepalive", when)
         return
-    idle = sk.net.now - max(sk.lrcvtime, sk.rcv_tstamp)
+    idle = sk.whole_ticks(sk.net.now) - sk.whole_ticks(max(sk.lrcvtime, sk.rcv_tstamp))
     if idle < when:
         sk.arm("keepalive", when - idle)
         return

@@ -57,7 +57,7 @@ class TimeWait:
         self.net.tcp_ports.put(self)
 
     def reschedule(self) -> None:
-        self.net.timers.arm(self, "timewait", self.net.now + TIMEWAIT_LEN)
+        self.net.timers.arm(self, "timewait", self.net.timer(TIMEWAIT_LEN))
 
 
 class Answer(Enum):
@@ -85,7 +85,7 @@ def enter_time_wait(sk: TcpSock, substate: State, timeout: int) -> None:
     if key is not None:
         sk.net.tcp.replace(key, left)
         sk.in_table = None
-    sk.net.timers.arm(left, "timewait", sk.net.now + timeout)
+    sk.net.timers.arm(left, "timewait", sk.net.timer(timeout))
     if sk.state is not State.TIME_WAIT and substate is State.TIME_WAIT:
         enter(sk, State.TIME_WAIT)
     done(sk)

@@ -112,8 +112,8 @@ def test_in_syn_sent_what_does_not_fit_is_refused(segment: TcpSegment, answers: 
 
 
 def test_a_bad_acknowledgement_hastens_the_next_syn() -> None:
-    """`tcp_rcv_synsent_state_process`: TCP_TIMEOUT_MIN, 8 ms."""
-    assert play(syn_sent(), replace(PURE, ack=iss(9)), "advance 100ms") == ["R 9:9(0)", f"8ms {SYN_OUT}"]
+    """`tcp_rcv_synsent_state_process`: TCP_TIMEOUT_MIN, two ticks; a timer adds a third."""
+    assert play(syn_sent(), replace(PURE, ack=iss(9)), "advance 100ms") == ["R 9:9(0)", f"12ms {SYN_OUT}"]
 
 
 def test_a_timestamp_that_echoes_nothing_of_ours_is_refused() -> None:
@@ -257,25 +257,25 @@ def test_a_syn_unanswered_is_sent_again_and_given_up() -> None:
 
 
 def test_the_first_syn_retransmission_takes_a_second() -> None:
-    assert play(syn_sent(), "advance 2500ms") == [f"1000ms {SYN_OUT}", f"2000ms {SYN_OUT}"]
+    assert play(syn_sent(), "advance 2500ms") == [f"1004ms {SYN_OUT}", f"2008ms {SYN_OUT}"]
 
 
 def test_tcp_syncnt_says_how_long() -> None:
     """One retransmission stands for 1 + 2 s whatever is sent in that time (`tcp_model_timeout`)."""
     got = play(syn_sent(setsockopt("SOL_TCP", "TCP_SYNCNT", 1)), "advance 4s", ERROR)
-    assert got == [f"1000ms {SYN_OUT}", f"2000ms {SYN_OUT}", "= ETIMEDOUT"]
+    assert got == [f"1004ms {SYN_OUT}", f"2008ms {SYN_OUT}", "= ETIMEDOUT"]
 
 
 def test_a_syn_ack_unanswered_is_sent_again_and_forgotten() -> None:
-    """`reqsk_timer_handler`: after 1, 3, 7, 15 and 31 s, and at 63 s the request is gone."""
+    """`reqsk_timer_handler`: after 1, 3, 7, 15 and 31 s, a tick more each time; at 63 s the request is gone."""
     got = play(syn_recv(), "advance 62s", "advance 2s", PURE)
-    assert [text.split()[0] for text in got[:-1]] == ["1000ms", "3000ms", "7000ms", "15000ms", "31000ms"]
+    assert [text.split()[0] for text in got[:-1]] == ["1004ms", "3008ms", "7012ms", "15016ms", "31020ms"]
     assert all(text.endswith("S. 0:1(0) ack 1 <mss 1460>") for text in got[:-1])
     assert got[-1] == "R 1:1(0)"
 
 
 def test_the_first_syn_ack_retransmission_takes_a_second() -> None:
-    assert play(syn_recv(), "advance 2s") == ["1000ms S. 0:1(0) ack 1 <mss 1460>"]
+    assert play(syn_recv(), "advance 2s") == ["1004ms S. 0:1(0) ack 1 <mss 1460>"]
 
 
 def test_an_accepted_connection_inherits_its_listeners_options() -> None:

@@ -52,9 +52,9 @@ def test_data_in_order_is_delivered_and_acknowledged_at_once_at_the_start() -> N
 
 
 def test_quick_acknowledgements_come_to_an_end() -> None:
-    """At most 16 (TCP_MAX_QUICKACKS); then a lone segment waits 40 ms."""
+    """At most 16 (TCP_MAX_QUICKACKS); then a lone segment waits 40 ms and a tick."""
     scene = (*established(), *(piece(1 + 5 * index, b"hello") for index in range(16)))
-    assert play(scene, piece(81, b"hello"), "advance 50ms") == ["40ms . 1:1(0) ack 86"]
+    assert play(scene, piece(81, b"hello"), "advance 50ms") == ["44ms . 1:1(0) ack 86"]
     assert acts(established(), *scene[len(established()) :])[-1] == [". 1:1(0) ack 81"]
 
 
@@ -65,9 +65,9 @@ def test_quickack_decides_whether_the_first_segment_waits(quick: int, answer: li
 
 
 def test_a_delayed_acknowledgement_leaves_after_40_ms() -> None:
-    """RFC 9293 3.8.6.3 allows 500 ms; TCP_DELACK_MIN is 40."""
+    """RFC 9293 3.8.6.3 allows 500 ms; TCP_DELACK_MIN is 40, and a timer adds a tick."""
     scene = (*established(), setsockopt("SOL_TCP", "TCP_QUICKACK", 0))
-    assert play(scene, DATA, "advance 30ms", "advance 15ms") == ["10ms . 1:1(0) ack 6"]
+    assert play(scene, DATA, "advance 30ms", "advance 15ms") == ["14ms . 1:1(0) ack 6"]
 
 
 def test_a_delayed_acknowledgement_rides_on_data() -> None:

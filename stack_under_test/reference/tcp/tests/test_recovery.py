@@ -55,17 +55,17 @@ def times(texts: list[str]) -> list[int]:
 
 
 def test_what_is_not_acknowledged_is_sent_again_ever_more_slowly() -> None:
-    """RFC 6298 5.5: 204 ms (srtt 0 and the minimum variance, in ticks), then doubled each time."""
+    """RFC 6298 5.5: 204 ms (srtt 0 and the minimum variance, in ticks), then doubled each time; each timer adds a tick."""
     got = play((*established(), write(5)), "advance 3s")
     assert [text.split(" ", 1)[1] for text in got] == ["P. 1:6(5) ack 1"] * 3
-    assert times(got) == [204, 612, 1428]
+    assert times(got) == [208, 620, 1440]
 
 
 def test_retransmissions_back_off_to_two_minutes() -> None:
-    """TCP_RTO_MAX."""
+    """TCP_RTO_MAX, and the tick every timer adds."""
     got = times(play((*established(), write(5)), "advance 900s"))
     intervals = [later - earlier for earlier, later in zip([0, *got], got, strict=False)]
-    assert intervals == [204 << min(step, 9) if 204 << step < 120_000 else 120_000 for step in range(len(got))]
+    assert intervals == [min(204 << step, 120_000) + 4 for step in range(len(got))]
 
 
 def test_the_connection_is_given_up_after_fifteen() -> None:
@@ -80,30 +80,30 @@ def test_a_user_timeout_gives_up_earlier() -> None:
     """RFC 5482; TCP_USER_TIMEOUT bounds the time data stays unacknowledged, and the retransmissions fit into it."""
     scene = (*established(), setsockopt("SOL_TCP", "TCP_USER_TIMEOUT", 1000), write(5))
     got = play(scene, "advance 2s", ERROR)
-    assert times(got[:-1]) == [204, 612]
+    assert times(got[:-1]) == [208, 620]
     assert got[-1] == "= ETIMEDOUT"
 
 
 def test_a_fin_is_sent_again() -> None:
-    assert play(fin_wait1(), "advance 500ms") == ["204ms F. 1:2(0) ack 1"]
-    assert play(last_ack(), "advance 500ms") == ["204ms F. 1:2(0) ack 2"]
+    assert play(fin_wait1(), "advance 500ms") == ["208ms F. 1:2(0) ack 1"]
+    assert play(last_ack(), "advance 500ms") == ["208ms F. 1:2(0) ack 2"]
 
 
 def test_small_segments_travel_together_the_second_time() -> None:
     """`tcp_retrans_try_collapse`."""
     scene = (*established(), NODELAY, write(5), write(3), write(2))
-    assert play(scene, "advance 300ms") == ["204ms P. 1:11(10) ack 1"]
+    assert play(scene, "advance 300ms") == ["208ms P. 1:11(10) ack 1"]
 
 
 def test_a_fin_travels_with_the_data_before_it() -> None:
     scene = (*established(), write(5), SHUT_WR)
-    assert play(scene, "advance 300ms") == ["204ms FP. 1:7(5) ack 1"]
+    assert play(scene, "advance 300ms") == ["208ms FP. 1:7(5) ack 1"]
 
 
 def test_an_acknowledgement_restarts_the_timer() -> None:
     """RFC 6298 5.3; the round trip of 100 ms has become part of the estimate."""
     scene = (*established(), NODELAY, write(5), write(3))
-    assert play(scene, "advance 100ms", acked(6), "advance 300ms") == ["216ms P. 6:9(3) ack 1"]
+    assert play(scene, "advance 100ms", acked(6), "advance 300ms") == ["220ms P. 6:9(3) ack 1"]
 
 
 def test_three_duplicate_acknowledgements_bring_the_missing_segment() -> None:
@@ -151,7 +151,7 @@ def test_a_loss_probe_repeats_the_last_segment() -> None:
     """TLP (RFC 8985 7): well before the retransmission timer, so that SACK can tell what is missing."""
     got = play(in_flight(sack_established(), 3), "advance 250ms")
     assert ranges(got) == [segment(3), segment(1)]
-    assert times(got) == [8, 212]
+    assert times(got) == [8, 216]
 
 
 def test_a_loss_probe_prefers_new_data() -> None:
@@ -162,12 +162,12 @@ def test_a_loss_probe_prefers_new_data() -> None:
 
 
 def test_nagle_gives_way_to_a_loss_probe() -> None:
-    assert play((*sack_established(), write(5), write(3)), "advance 220ms") == ["200ms P. 6:9(3) ack 1"]
+    assert play((*sack_established(), write(5), write(3)), "advance 220ms") == ["208ms P. 6:9(3) ack 1"]
 
 
 def test_a_lone_segments_probe_waits_for_the_delayed_acknowledgement() -> None:
-    """RFC 8985 7.2: one segment in flight adds the worst delayed-ACK time, 200 ms."""
-    assert play((*sack_established(), write(5)), "advance 220ms") == ["200ms P. 1:6(5) ack 1"]
+    """RFC 8985 7.2: one segment in flight adds the worst delayed-ACK time, 200 ms; with 2 us of srtt, 51 ticks and one."""
+    assert play((*sack_established(), write(5)), "advance 220ms") == ["208ms P. 1:6(5) ack 1"]
 
 
 def test_an_acknowledgement_of_the_probe_ends_it() -> None:

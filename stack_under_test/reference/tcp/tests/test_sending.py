@@ -85,7 +85,7 @@ def test_a_cork_holds_back_what_fills_no_segment() -> None:
 
 
 def test_a_cork_gives_way_after_200_ms() -> None:
-    assert play((*established(), CORK), write(5), "advance 300ms") == ["= 5", "204ms P. 1:6(5) ack 1"]
+    assert play((*established(), CORK), write(5), "advance 300ms") == ["= 5", "208ms P. 1:6(5) ack 1"]
 
 
 def test_a_promise_of_more_holds_a_segment_back_for_one_call() -> None:
@@ -167,7 +167,7 @@ def test_a_small_window_is_filled_to_its_edge() -> None:
 def test_a_closed_window_is_probed() -> None:
     """RFC 9293 3.8.6.1: after RTO, then twice that; a probe repeats an old number (`tcp_write_wakeup`)."""
     scene = (*established(), replace(PURE, window=0), write(5))
-    assert play(scene, "advance 2s") == ["204ms . 0:0(0) ack 1", "612ms . 0:0(0) ack 1", "1428ms . 0:0(0) ack 1"]
+    assert play(scene, "advance 2s") == ["208ms . 0:0(0) ack 1", "620ms . 0:0(0) ack 1", "1440ms . 0:0(0) ack 1"]
 
 
 def test_probes_go_on_while_they_are_answered() -> None:
@@ -186,7 +186,7 @@ def test_an_opened_window_lets_the_data_out() -> None:
 def test_a_probe_carries_what_a_sliver_of_a_window_takes() -> None:
     """Silly window avoidance holds the rest back until the timer says otherwise (RFC 9293 3.8.6.2.1)."""
     scene = (*narrow(3), write(10))
-    assert play(scene, "advance 300ms") == ["204ms P. 1:4(3) ack 1"]
+    assert play(scene, "advance 300ms") == ["208ms P. 1:4(3) ack 1"]
 
 
 def test_a_full_buffer_makes_the_writer_wait() -> None:

@@ -49,21 +49,24 @@ def keepalive(idle: int, interval: int, count: int) -> Scene:
 
 
 def test_an_idle_peer_is_asked_whether_it_lives() -> None:
-    """RFC 9293 3.8.4: with an old sequence number, so that an answer is due; after two hours unless told otherwise."""
+    """RFC 9293 3.8.4: with an old sequence number, so that an answer is due; after two hours unless told otherwise.
+
+    So long a timer is kept in steps of 64 ticks.
+    """
     assert play(keepalive(1, 1, 9), "advance 1500ms", PURE, "advance 1500ms") == [
-        "1000ms . 0:0(0) ack 1",
-        "1000ms . 0:0(0) ack 1",
+        "1004ms . 0:0(0) ack 1",
+        "1004ms . 0:0(0) ack 1",
     ]
     scene = (*established(), setsockopt("SOL_SOCKET", "SO_KEEPALIVE", 1))
-    assert play(scene, "advance 7199s", "advance 2s") == ["1000ms . 0:0(0) ack 1"]
+    assert play(scene, "advance 7199s", "advance 2s") == ["1224ms . 0:0(0) ack 1"]
 
 
 def test_a_peer_that_never_answers_is_given_up() -> None:
     """`tcp_keepalive_timer`: a RST and ETIMEDOUT after TCP_KEEPCNT probes."""
     assert play(keepalive(1, 1, 2), "advance 3500ms", ERROR) == [
-        "1000ms . 0:0(0) ack 1",
-        "2000ms . 0:0(0) ack 1",
-        "3000ms R. 1:1(0) ack 1",
+        "1004ms . 0:0(0) ack 1",
+        "2008ms . 0:0(0) ack 1",
+        "3012ms R. 1:1(0) ack 1",
         "= ETIMEDOUT",
     ]
 
@@ -71,7 +74,7 @@ def test_a_peer_that_never_answers_is_given_up() -> None:
 def test_what_arrives_puts_the_probe_off() -> None:
     assert play(keepalive(1, 1, 9), "advance 700ms", DATA, "advance 600ms", "advance 600ms") == [
         ". 1:1(0) ack 6",
-        "400ms . 0:0(0) ack 6",
+        "404ms . 0:0(0) ack 6",
     ]
 
 
@@ -154,7 +157,7 @@ def test_lingering_sleeps_until_the_fin_is_acknowledged() -> None:
 def test_lingering_comes_to_an_end() -> None:
     scene = (*established(), "fcntl(c, F_SETFL, 0)", linger(1, 1))
     got = play(scene, "t1: close(c)", "advance 1100ms")
-    assert [text for text in got if "F." not in text] == ["= blocked", "1000ms close = 0"]
+    assert [text for text in got if "F." not in text] == ["= blocked", "1004ms close = 0"]
 
 
 def test_an_unread_fin_is_no_unread_data() -> None:

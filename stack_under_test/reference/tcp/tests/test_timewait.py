@@ -127,7 +127,7 @@ def test_an_orphans_fin_wait2_becomes_time_wait_by_the_peers_fin() -> None:
     assert answered(left, Case(FIN | ACK, 0, Answer.ACK)) == (Answer.ACK, 0)
     assert left.substate is State.TIME_WAIT
     assert left.rcv_nxt == (RCV_NXT + 1) & MASK
-    assert left.armed["timewait"][0] == 61 * SEC
+    assert left.armed["timewait"][0] == 61 * SEC + 4 * MSEC
 
 
 def test_the_timestamp_clock_goes_on_where_the_connections_stood() -> None:

@@ -169,7 +169,7 @@ def test_data_and_the_fin_behind_it_move_the_state_together() -> None:
         "CLOSE_WAIT",
         "= 5 b'hello'",
         "= 0",
-        "40ms . 1:1(0) ack 7",
+        "44ms . 1:1(0) ack 7",
     ]
 
 

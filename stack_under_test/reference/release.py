@@ -1,0 +1,82 @@
+"""Releases of Linux the stack can be like: what differs between them, as values.
+
+Each field is one change of the kernel that shows; `docs/uml.md` lists how they were seen.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..contract import abi
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What differs between kernel releases hangs here; the defaults are those of LINUX_6_18.
+
+    Stable releases take changes over too, so a name stands for the kernel that was looked at, not for every 6.12.
+    """
+
+    name: str
+    version: tuple[int, int]
+    hz: int = 250
+    unknown_options: frozenset[tuple[int, int]] = frozenset()
+    """(level, name) of socket options that came later."""
+    scm_options_everywhere: bool = False
+    """SO_PASSCRED and its like are taken on sockets that can never pass credentials."""
+    priority_message: bool = True
+    """A control message may give a packet its SO_PRIORITY."""
+    stores_length_first: bool = True
+    """`move_addr_to_user` stores the length even if the address then cannot be."""
+    challenges_unsent: bool = True
+    """`tcp_ack` answers an acknowledgement of what was never sent (RFC 5961 5.2) instead of dropping it."""
+    ignores_old_paws: bool = True
+    """`tcp_disordered_ack_check`: an old timestamp on an old pure acknowledgement is not answered."""
+    checks_end: bool = True
+    """`tcp_sequence` looks at a segment's end too, so does header prediction."""
+    predicts_old_acks: bool = True
+    """Header prediction takes segments with acknowledgements below SND.UNA."""
+    old_ack_keeps_timestamp: bool = True
+    """An acknowledgement below SND.UNA does not bring TS.Recent up to date."""
+    clamp_moves_threshold: bool = True
+    """When `tcp_measure_rcv_mss` sets the window clamp, the threshold below it follows."""
+    grows_while_reordered: bool = True
+    """`tcp_rcvbuf_grow`: dynamic right-sizing as of 2025, for out-of-order data too."""
+    compressed_ack_percent: int = 33
+    """`tcp_comp_sack_rtt_percent`: how much of a round trip an acknowledgement may be held back."""
+
+
+LINUX_6_18 = Release("6.18", (6, 18))
+LINUX_6_12 = Release(
+    "6.12",
+    (6, 12),
+    unknown_options=frozenset(
+        {
+            (abi.SOL_SOCKET, abi.SO_RCVPRIORITY),
+            (abi.SOL_SOCKET, abi.SO_PASSRIGHTS),
+            (abi.SOL_TCP, abi.TCP_RTO_MIN_US),
+            (abi.SOL_TCP, abi.TCP_DELACK_MAX_US),
+        }
+    ),
+    scm_options_everywhere=True,
+    priority_message=False,
+    stores_length_first=False,
+    challenges_unsent=False,
+    ignores_old_paws=False,
+    checks_end=False,
+    predicts_old_acks=False,
+    old_ack_keeps_timestamp=False,
+    clamp_moves_threshold=False,
+    grows_while_reordered=False,
+    compressed_ack_percent=5,
+)
+RELEASES = (LINUX_6_12, LINUX_6_18)
+"""By version."""
+
+
+def of_kernel(release: str) -> Release:
+    """The release to be like for what `uname -r` says: the newest that is no newer, else the oldest there is."""
+    found = re.match(r"(\d+)\.(\d+)", release)
+    version = (int(found[1]), int(found[2])) if found else LINUX_6_18.version
+    return max((known for known in RELEASES if known.version <= version), key=lambda known: known.version, default=RELEASES[0])
