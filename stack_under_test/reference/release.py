@@ -29,6 +29,10 @@ class Release:
     """A control message may give a packet its SO_PRIORITY."""
     stores_length_first: bool = True
     """`move_addr_to_user` stores the length even if the address then cannot be."""
+    unsigned_window_clamp: bool = False
+    """A negative TCP_WINDOW_CLAMP is a very large one, not the smallest."""
+    pmtu_without_socket: bool = False
+    """A path MTU is learnt from ICMP about UDP that no socket has sent, too."""
     challenges_unsent: bool = True
     """`tcp_ack` answers an acknowledgement of what was never sent (RFC 5961 5.2) instead of dropping it."""
     ignores_old_paws: bool = True
@@ -62,6 +66,8 @@ LINUX_6_12 = Release(
     scm_options_everywhere=True,
     priority_message=False,
     stores_length_first=False,
+    unsigned_window_clamp=True,
+    pmtu_without_socket=True,
     challenges_unsent=False,
     ignores_old_paws=False,
     checks_end=False,

@@ -1,4 +1,4 @@
-"""Timers are values: an owner, a kind, a deadline.  A heap orders them by (deadline, arming order).
+"""Timers are values: an owner, a kind, a deadline.  A heap orders them by deadline, and as the kernel would run them.
 
 Re-arming replaces; a cancelled entry stays in the heap and is passed over.  The kernel pops what is due and tells the
 owner which kind expired.
@@ -10,6 +10,7 @@ import heapq
 from typing import Protocol
 
 SEC = 1_000_000_000
+MANY = 1 << 60
 LEVEL_BITS = 17
 LEVEL_SHIFT = 3
 INITIAL_SECONDS = -300
@@ -45,11 +46,19 @@ class Timers:
         self._heap: list[tuple[int, int, str, Owner]] = []
         self._order = 0
 
-    def arm(self, owner: Owner, kind: str, deadline: int) -> None:
-        """(Re)arm `kind` of `owner` for `deadline` (ns)."""
+    def arm(self, owner: Owner, kind: str, deadline: int, wheel: bool = True) -> None:
+        """(Re)arm `kind` of `owner` for `deadline` (ns).
+
+        A bucket of the wheel is emptied from the newest entry to the oldest, and a timer set again for the same bucket
+        stays where it is.  Timers that are not in the wheel (`hrtimer`) come first, the oldest first.
+        """
+        there = owner.armed.get(kind)
+        if wheel and there is not None and there[0] == deadline:
+            return
         self._order += 1
-        owner.armed[kind] = (deadline, self._order)
-        heapq.heappush(self._heap, (deadline, self._order, kind, owner))
+        order = -self._order if wheel else self._order - MANY
+        owner.armed[kind] = (deadline, order)
+        heapq.heappush(self._heap, (deadline, order, kind, owner))
 
     def cancel(self, owner: Owner, kind: str) -> None:
         owner.armed.pop(kind, None)

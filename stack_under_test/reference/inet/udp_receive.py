@@ -9,6 +9,7 @@ returned when it makes a quarter of the buffer or nothing is left (`udp_rmem_rel
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from errno import EAGAIN, EFAULT, EHOSTUNREACH, EMSGSIZE, EPROTO
 from typing import TYPE_CHECKING
@@ -288,6 +289,8 @@ def receive_icmp(net: Net, error: IcmpError) -> None:
     quoted, at = error.quoted, error.transport
     sport, dport = struct.unpack_from("!HH", quoted, at)
     source, destination = quoted[12:16], quoted[16:20]
+    if net.release.pmtu_without_socket and (error.type, error.code) == (3, 4):
+        _learn_path(net, source, destination, error.info)
     dif = LO.index if error.packet.looped else error.packet.device.index
     sk: UdpSock | None = net.udp_ports.lookup(destination, dport, source, sport, dif)  # type: ignore[assignment]
     if sk is None:
@@ -317,6 +320,12 @@ def _meaning(sk: UdpSock, error: IcmpError) -> tuple[int, bool] | None:
     if error.code == 4:
         return (EMSGSIZE, True) if sk.pmtudisc != abi.IP_PMTUDISC_DONT else None
     return UNREACHABLE[error.code]
+
+
+def _learn_path(net: Net, source: bytes, destination: bytes, mtu: int) -> None:
+    """`ipv4_update_pmtu`: whoever sent the quoted packet, and whether anybody here did."""
+    with contextlib.suppress(Fail):
+        update_pmtu(net, route_output(net, destination, source), mtu)
 
 
 def _learn_pmtu(sk: UdpSock, source: bytes, destination: bytes, mtu: int) -> None:

@@ -30,11 +30,13 @@ class AckInfo:
 
     __slots__ = (
         "data", "data_acked", "delivered", "dsack", "ece", "first_sack_us", "last_sack_us", "lost_retrans", "orig_acked",
-        "prior_una", "retrans_acked", "sacked", "set_timer", "syn_acked", "una_advanced", "win_update",
+        "prior_una", "reneging", "retrans_acked", "sacked", "set_timer", "syn_acked", "una_advanced", "win_update",
     )  # fmt: skip
 
     def __init__(self, sk: TcpSock) -> None:
         self.prior_una = sk.snd_una
+        self.reneging = False
+        """SND.UNA stops at what the peer said it had (FLAG_SACK_RENEGING)."""
         self.data = False
         self.win_update = False
         self.una_advanced = False
@@ -240,6 +242,7 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
         sk.rtx_queue.popleft()
         skb.let_go()
         sk.wmem_queued -= skb.truesize
+    info.reneging = bool(sk.rtx_queue and sk.rtx_queue[0].sacked)
     if between(sk.snd_up, info.prior_una, sk.snd_una):
         sk.snd_up = sk.snd_una
     _take_samples(sk, info, (first_us, last_us), pkts_acked, fully and not prior_sacked)

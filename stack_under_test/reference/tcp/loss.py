@@ -42,12 +42,17 @@ def rack_detect_loss(sk: TcpSock) -> int:
         sent_after = sk.rack_mstamp > skb.mstamp or (sk.rack_mstamp == skb.mstamp and after(sk.rack_end_seq, skb.end_seq))
         if not sent_after:
             break
-        remaining = sk.rack_rtt_us + reo_wnd - (sk.now_us - skb.mstamp)
+        remaining = rack_timeout(sk, skb, reo_wnd)
         if remaining <= 0:
             mark_lost(sk, skb)
         else:
             wait = max(wait, remaining)
     return wait
+
+
+def rack_timeout(sk: TcpSock, skb: TxSkb, reo_wnd: int) -> int:
+    """`tcp_rack_skb_timeout`: us until it counts as lost."""
+    return sk.rack_rtt_us + reo_wnd - (sk.now_us - skb.mstamp)
 
 
 def mark_lost(sk: TcpSock, skb: TxSkb) -> None:

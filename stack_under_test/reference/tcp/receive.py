@@ -26,6 +26,9 @@ from .sock import (
 from .states import enter
 from .xmit import check_space, push_pending_frames
 
+COMPRESSED_ACK_SLACK = 100_000
+"""`tcp_comp_sack_slack_ns`: the timer may be late by as much, and is when nothing else wakes the kernel."""
+
 
 def incr_quickack(sk: TcpSock, most: int) -> None:
     """`tcp_incr_quickack`."""
@@ -371,7 +374,7 @@ def ack_now_or_later(sk: TcpSock, ofo_possible: bool) -> None:
     if sk.srtt_us and sk.srtt_us < rtt:
         rtt = sk.srtt_us
     delay = min((rtt + (rtt >> 2)) * sk.net.release.compressed_ack_percent, 1_000_000)
-    sk.net.timers.arm(sk, "compressed_ack", sk.net.now + delay)
+    sk.net.timers.arm(sk, "compressed_ack", sk.net.now + delay + COMPRESSED_ACK_SLACK, wheel=False)
 
 
 def data_snd_check(sk: TcpSock) -> None:

@@ -9,16 +9,21 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ..net import MSEC
+from ..sock import State
 from . import congestion
-from .loss import add_reno_sack, identify_loss, limit_reno, mark_lost
+from .loss import add_reno_sack, identify_loss, limit_reno, mark_lost, rack_timeout
 from .output import current_mss
 from .retransmit import retransmit_queue
+from .rtt import arm_retransmit
 from .seq import MASK, after, before
 from .sock import CA_CWR, CA_DISORDER, CA_LOSS, CA_OPEN, CA_RECOVERY, INFINITE_SSTHRESH, NAGLE_OFF, TcpSock
 from .xmit import push, window_end
 
 if TYPE_CHECKING:
     from .ack import AckInfo
+
+RENEGING_DELAY = 10 * MSEC
 
 
 class Rexmit(Enum):
@@ -35,6 +40,11 @@ def alert(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
         sk.sacked_out = 0
     if info.ece:
         sk.prior_ssthresh = 0
+    if info.reneging and info.una_advanced:
+        # `tcp_check_sack_reneging`: time for an acknowledgement of the rest, then all of it is sent again.
+        arm_retransmit(sk, max((sk.srtt_us >> 4) * 1000, RENEGING_DELAY))
+        info.set_timer = False
+        return Rexmit.NONE
     if sk.ca_state == CA_OPEN:
         sk.retrans_stamp = 0
     elif not before(sk.snd_una, sk.high_seq) and _state_over(sk):
@@ -182,12 +192,7 @@ def enter_recovery(sk: TcpSock, ece: bool) -> None:
 def enter_loss(sk: TcpSock) -> None:
     """`tcp_enter_loss`: the retransmission timer expired."""
     fresh = sk.ca_state < CA_RECOVERY
-    for skb in sk.rtx_queue:
-        if not sk.sack_ok:
-            skb.sacked = False
-        mark_lost(sk, skb)
-    if not sk.sack_ok:
-        sk.sacked_out = 0
+    _mark_all_lost(sk)
     if sk.ca_state <= CA_DISORDER or not after(sk.high_seq, sk.snd_una) or (sk.ca_state == CA_LOSS and not sk.retransmits):
         sk.prior_ssthresh = congestion.current_ssthresh(sk)
         sk.prior_cwnd = sk.cwnd
@@ -202,6 +207,19 @@ def enter_loss(sk: TcpSock) -> None:
     sk.frto = fresh or bool(sk.retransmits)
 
 
+def _mark_all_lost(sk: TcpSock) -> None:
+    """`tcp_timeout_mark_lost`: all that was sent long enough ago; if even the first was SACKed, the SACKs mean nothing."""
+    head = sk.rtx_queue[0] if sk.rtx_queue else None
+    reneging = head is not None and head.sacked
+    if reneging or not sk.sack_ok:
+        sk.sacked_out = 0
+    for skb in sk.rtx_queue:
+        if reneging or not sk.sack_ok:
+            skb.sacked = False
+        if reneging or skb is head or rack_timeout(sk, skb, 0) <= 0:
+            mark_lost(sk, skb)
+
+
 def _ecr_before(sk: TcpSock, when_ms: int) -> bool:
     return bool(sk.saw_tstamp and sk.rcv_tsecr and before(sk.rcv_tsecr, when_ms & MASK))
 
@@ -210,6 +228,9 @@ def _packet_delayed(sk: TcpSock) -> bool:
     """`tcp_packet_delayed`: the ACK answers what was sent before the retransmission."""
     if sk.retrans_stamp:
         return _ecr_before(sk, sk.retrans_stamp // 1_000_000)
+    if sk.state is State.SYN_SENT:
+        # The SYN's acknowledgement has just cleared the stamp.
+        return False
     return sk.sack_ok or before(sk.snd_una, sk.high_seq)
 
 

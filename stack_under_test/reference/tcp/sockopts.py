@@ -233,7 +233,7 @@ def _window_clamp(sk: TcpSock, number: int) -> None:
             raise Fail(EINVAL, "tcp_set_window_clamp: not closed")
         sk.window_clamp = 0
         return
-    window.set_clamp(sk, number)
+    window.set_clamp(sk, number & 0xFFFF_FFFF if sk.net.release.unsigned_window_clamp else number)
 
 
 def _quickack(sk: TcpSock, number: int) -> None:
