@@ -23,6 +23,8 @@ class Release:
     hz: int = 250
     unknown_options: frozenset[tuple[int, int]] = frozenset()
     """(level, name) of socket options that came later."""
+    txrehash_everywhere: bool = False
+    """SO_TXREHASH is taken on sockets other than TCP's."""
     scm_options_everywhere: bool = False
     """SO_PASSCRED and its like are taken on sockets that can never pass credentials."""
     priority_message: bool = True
@@ -33,6 +35,10 @@ class Release:
     """A negative TCP_WINDOW_CLAMP is a very large one, not the smallest."""
     pmtu_without_socket: bool = False
     """A path MTU is learnt from ICMP about UDP that no socket has sent, too."""
+    advmss_follows_path: bool = True
+    """The MSS to advertise is what a learnt path MTU leaves, not the link's."""
+    cwr_needs_ecn: bool = True
+    """CWR asks for an immediate acknowledgement only on a connection with ECN (`tcp_ecn_accept_cwr`)."""
     challenges_unsent: bool = True
     """`tcp_ack` answers an acknowledgement of what was never sent (RFC 5961 5.2) instead of dropping it."""
     ignores_old_paws: bool = True
@@ -59,15 +65,19 @@ LINUX_6_12 = Release(
         {
             (abi.SOL_SOCKET, abi.SO_RCVPRIORITY),
             (abi.SOL_SOCKET, abi.SO_PASSRIGHTS),
+            (abi.SOL_TCP, abi.TCP_RTO_MAX_MS),
             (abi.SOL_TCP, abi.TCP_RTO_MIN_US),
             (abi.SOL_TCP, abi.TCP_DELACK_MAX_US),
         }
     ),
+    txrehash_everywhere=True,
     scm_options_everywhere=True,
     priority_message=False,
     stores_length_first=False,
     unsigned_window_clamp=True,
     pmtu_without_socket=True,
+    advmss_follows_path=False,
+    cwr_needs_ecn=False,
     challenges_unsent=False,
     ignores_old_paws=False,
     checks_end=False,

@@ -11,6 +11,8 @@ from typing import Protocol
 
 SEC = 1_000_000_000
 MANY = 1 << 60
+PRECISE, PINNED, GLOBAL = 0, 1, 2
+"""`hrtimer`; the wheel of timers that stay on their CPU (TIMER_PINNED); the wheel of all others."""
 LEVEL_BITS = 17
 LEVEL_SHIFT = 3
 INITIAL_SECONDS = -300
@@ -46,17 +48,17 @@ class Timers:
         self._heap: list[tuple[int, int, str, Owner]] = []
         self._order = 0
 
-    def arm(self, owner: Owner, kind: str, deadline: int, wheel: bool = True) -> None:
+    def arm(self, owner: Owner, kind: str, deadline: int, base: int = GLOBAL) -> None:
         """(Re)arm `kind` of `owner` for `deadline` (ns).
 
-        A bucket of the wheel is emptied from the newest entry to the oldest, and a timer set again for the same bucket
-        stays where it is.  Timers that are not in the wheel (`hrtimer`) come first, the oldest first.
+        At one moment the bases follow each other.  A bucket of a wheel is emptied from the newest entry to the oldest,
+        and a timer set again for the same bucket stays where it is.
         """
         there = owner.armed.get(kind)
-        if wheel and there is not None and there[0] == deadline:
+        if base != PRECISE and there is not None and there[0] == deadline:
             return
         self._order += 1
-        order = -self._order if wheel else self._order - MANY
+        order = base * MANY + (self._order if base == PRECISE else -self._order)
         owner.armed[kind] = (deadline, order)
         heapq.heappush(self._heap, (deadline, order, kind, owner))
 

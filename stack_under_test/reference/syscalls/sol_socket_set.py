@@ -169,7 +169,7 @@ def _zerocopy(given: Given) -> None:
 
 
 def _txrehash(given: Given) -> None:
-    if not is_tcp(given.sk):
+    if not (is_tcp(given.sk) or given.sk.net.release.txrehash_everywhere):
         raise Fail(EOPNOTSUPP, "sk_setsockopt: SO_TXREHASH")
     if not -1 <= given.value <= 1:
         raise Fail(EINVAL, "sk_setsockopt: SO_TXREHASH")

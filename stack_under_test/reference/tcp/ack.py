@@ -9,9 +9,9 @@ from enum import Enum
 
 from . import congestion, loss, recovery, rtt, sack, window
 from .output import send_challenge_ack, sync_mss
-from .segment import SYN, Segment, TxSkb
+from .segment import CWR, SYN, Segment, TxSkb
 from .seq import MASK, after, before, between
-from .sock import CA_OPEN, TcpSock
+from .sock import ACK_NOW, CA_OPEN, TcpSock
 from .xmit import probe0_base, set_pcount, window_end
 
 SLOWPATH, UPDATE_TS, NO_CHALLENGE = 1, 2, 4
@@ -90,6 +90,8 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
         if sack_octets:
             sack.tag(sk, sack_octets, segment.ack, info)
         info.ece = bool(sk.ecn_ok and segment.flags & 64 and not segment.flags & SYN)
+    if segment.flags & CWR and segment.seq != segment.end_seq and (sk.ecn_ok or not sk.net.release.cwr_needs_ecn):
+        sk.ack_pending |= ACK_NOW
     sk.err_soft = 0
     sk.probes_out = 0
     sk.rcv_tstamp = sk.net.now

@@ -9,7 +9,7 @@ from .ack import fast_path_on
 from .output import initialize_rcv_mss
 from .path import mtu
 from .segment import Segment
-from .sock import INIT_CWND, TIMEOUT_FALLBACK, TcpSock
+from .sock import INFINITE_SSTHRESH, INIT_CWND, TIMEOUT_FALLBACK, TcpSock
 from .states import enter
 
 
@@ -21,8 +21,10 @@ def keepalive_time(sk: TcpSock) -> int:
 def init_transfer(sk: TcpSock) -> None:
     """`tcp_init_transfer`."""
     mtu(sk)
+    # What the handshake's retransmissions made of it (`tcp_init_metrics`).
+    sk.ssthresh = INFINITE_SSTHRESH
     if not sk.srtt_us:
-        # RFC 6298 5.7: the handshake was repeated and gave no sample (`tcp_init_metrics`).
+        # RFC 6298 5.7: the handshake was repeated and gave no sample.
         sk.rttvar_us = sk.mdev_us = sk.mdev_max_us = TIMEOUT_FALLBACK // 1000
         sk.rto = TIMEOUT_FALLBACK
     sk.cwnd = 1 if sk.total_retrans > 1 and sk.undo_marker else INIT_CWND

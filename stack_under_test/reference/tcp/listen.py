@@ -11,6 +11,7 @@ from ..inet.header_options import HeaderOptions, echo
 from ..inet.routing import LO, TUN, route_output
 from ..net import MSEC, SEC, Net
 from ..sock import SOCK_RCVBUF_LOCK, State
+from ..timers import PINNED
 from . import options, reply, rtt, window
 from .ack import ts_acceptable
 from .output import header, sync_mss
@@ -89,7 +90,7 @@ class Request:
 
     def arm_timer(self) -> None:
         delay = min(TIMEOUT_INIT << self.num_timeout, 120 * SEC)
-        self.net.timers.arm(self, "synack", self.net.timer(delay))
+        self.net.timers.arm(self, "synack", self.net.timer(delay), PINNED)
 
     def drop(self) -> None:
         """`inet_csk_reqsk_queue_drop`."""

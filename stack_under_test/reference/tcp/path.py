@@ -22,7 +22,9 @@ def mtu(sk: TcpSock) -> int:
 
 def advmss(net: Net, route: Route | None) -> int:
     """The path's MTU less the headers."""
-    size = dst_mtu(net, route) if route is not None else DEFAULT_MTU
+    size = DEFAULT_MTU
+    if route is not None:
+        size = dst_mtu(net, route) if net.release.advmss_follows_path else route.device.mtu
     return min(max(size - 40, MIN_ADVMSS), 65535 - 40)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ..sock import RCV_SHUTDOWN, State
+from ..timers import PRECISE
 from . import memory, sacks, timewait, window
 from .ack import fast_path_check
 from .output import send_ack, send_delayed_ack
@@ -374,7 +375,7 @@ def ack_now_or_later(sk: TcpSock, ofo_possible: bool) -> None:
     if sk.srtt_us and sk.srtt_us < rtt:
         rtt = sk.srtt_us
     delay = min((rtt + (rtt >> 2)) * sk.net.release.compressed_ack_percent, 1_000_000)
-    sk.net.timers.arm(sk, "compressed_ack", sk.net.now + delay + COMPRESSED_ACK_SLACK, wheel=False)
+    sk.net.timers.arm(sk, "compressed_ack", sk.net.now + delay + COMPRESSED_ACK_SLACK, PRECISE)
 
 
 def data_snd_check(sk: TcpSock) -> None:

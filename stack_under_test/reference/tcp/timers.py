@@ -9,8 +9,11 @@ from ..sock import State
 from . import loss, recovery, retransmit, rtt, timewait
 from .established import keepalive_time
 from .output import current_mss, send_ack, send_active_reset
-from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, NAGLE_OFF, RTO_MAX, RTO_MIN, TIMEOUT_INIT, TIMEWAIT_LEN, TcpSock
+from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, INFINITE_SSTHRESH, NAGLE_OFF, RTO_MAX, RTO_MIN, TIMEOUT_INIT, TIMEWAIT_LEN, TcpSock
 from .xmit import fragment, probe0_base, snd_wnd_test, write_wakeup, write_xmit
+
+THIN_LINEAR_RETRIES = 6
+"""`TCP_THIN_LINEAR_RETRIES`."""
 
 
 def expired(sk: TcpSock, kind: str) -> None:
@@ -177,10 +180,18 @@ def retransmit_timeout(sk: TcpSock) -> None:
         sk.retransmits += 1
         sk.total_rto += 1
         retransmit.retransmit(sk, sk.rtx_queue[0], 1)
-    if sk.state is not State.SYN_SENT or sk.total_rto > sk.net.sysctl.tcp_syn_linear_timeouts:
+    if sk.state is State.ESTABLISHED and sk.thin_lto and _is_thin(sk) and sk.retransmits <= THIN_LINEAR_RETRIES:
+        sk.backoff = 0
+        rtt.set_rto(sk)
+    elif sk.state is not State.SYN_SENT or sk.total_rto > sk.net.sysctl.tcp_syn_linear_timeouts:
         sk.backoff += 1
         sk.rto = min(sk.rto << 1, RTO_MAX)
     rtt.arm_retransmit(sk, _clamp_rto(sk))
+
+
+def _is_thin(sk: TcpSock) -> bool:
+    """`tcp_stream_is_thin`."""
+    return sk.packets_out < 4 and sk.ssthresh < INFINITE_SSTHRESH
 
 
 def _clamp_rto(sk: TcpSock) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..net import MSEC, SEC
 from ..sock import SHUTDOWN_MASK, State
+from ..timers import PINNED
 from . import options, window
 from .ack import ts_acceptable
 from .segment import ACK, FIN, RST, SYN, Segment
@@ -57,7 +58,7 @@ class TimeWait:
         self.net.tcp_ports.put(self)
 
     def reschedule(self) -> None:
-        self.net.timers.arm(self, "timewait", self.net.timer(TIMEWAIT_LEN))
+        self.net.timers.arm(self, "timewait", self.net.timer(TIMEWAIT_LEN), PINNED)
 
 
 class Answer(Enum):
@@ -85,7 +86,7 @@ def enter_time_wait(sk: TcpSock, substate: State, timeout: int) -> None:
     if key is not None:
         sk.net.tcp.replace(key, left)
         sk.in_table = None
-    sk.net.timers.arm(left, "timewait", sk.net.timer(timeout))
+    sk.net.timers.arm(left, "timewait", sk.net.timer(timeout), PINNED)
     if sk.state is not State.TIME_WAIT and substate is State.TIME_WAIT:
         enter(sk, State.TIME_WAIT)
     done(sk)

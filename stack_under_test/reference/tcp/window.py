@@ -54,12 +54,17 @@ def initial(sk: TcpSock, mss: int, clamp: int, wscale_ok: bool) -> tuple[int, in
     return window, min(65535 << wscale, clamp), wscale
 
 
+def _int(value: int) -> int:
+    """An unsigned number as `min_t(int, ...)` reads it."""
+    return value - (1 << 32) if value >= 1 << 31 else value
+
+
 def choose(sk: TcpSock) -> int:
     """`__tcp_select_window`: the window we would like to have, not yet what may be announced."""
     mss = sk.rcv_mss
     free = space(sk)
     allowed = full_space(sk)
-    full = min(sk.window_clamp, allowed)
+    full = min(_int(sk.window_clamp), allowed)
     if mss > full:
         mss = full
         if mss <= 0:
@@ -103,7 +108,7 @@ def select(sk: TcpSock) -> int:
 
 def grow(sk: TcpSock, skb: RcvSkb) -> None:
     """`tcp_grow_window`: open up when segments use their memory well."""
-    room = min(sk.window_clamp, space(sk)) - sk.rcv_ssthresh
+    room = min(_int(sk.window_clamp), space(sk)) - sk.rcv_ssthresh
     if room <= 0:
         return
     length = len(skb.data)
