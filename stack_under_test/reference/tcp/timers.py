@@ -9,7 +9,18 @@ from ..sock import State
 from . import loss, recovery, retransmit, rtt, timewait
 from .established import keepalive_time
 from .output import current_mss, send_ack, send_active_reset
-from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, INFINITE_SSTHRESH, NAGLE_OFF, RTO_MAX, RTO_MIN, TIMEOUT_INIT, TIMEWAIT_LEN, TcpSock
+from .sock import (
+    ACK_TIMER,
+    ATO_MIN,
+    DELACK_MAX,
+    INFINITE_SSTHRESH,
+    NAGLE_OFF,
+    RTO_MAX,
+    RTO_MIN,
+    TIMEOUT_INIT,
+    TIMEWAIT_LEN,
+    TcpSock,
+)
 from .xmit import fragment, probe0_base, snd_wnd_test, write_wakeup, write_xmit
 
 THIN_LINEAR_RETRIES = 6
