@@ -53,6 +53,8 @@ Names a namespace does not own are pinned for the whole host only by its adminis
 
 KERNEL = "kernel"
 """The fact by which a real Linux says its release, as `uname -r` does."""
+MACHINE = "machine"
+"""The fact by which it says what it was built for, as `uname -m` does."""
 HOST_OWNED = ("net.core.rmem_default", "net.core.rmem_max", "net.core.wmem_default", "net.core.wmem_max", "net.core.optmem_max")
 """Sysctls that a namespace cannot change: a real kernel says in its traits' facts what they are, and a stack that can be
 told adopts them (`target.Adopts`)."""

@@ -25,7 +25,7 @@ from stack_under_test.contract import abi
 from stack_under_test.contract.program import Program
 from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Trace
-from stack_under_test.contract.world import HOST_OWNED, KERNEL, World
+from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE, World
 from stack_under_test.linux.availability import available
 from stack_under_test.linux.connection import NAME, Connection
 from stack_under_test.worker.reader import Metadata
@@ -77,6 +77,7 @@ class LinuxTarget:
             observes_blocking=os.path.exists("/proc/self/syscall"),
             facts=(
                 (KERNEL, os.uname().release),
+                (MACHINE, os.uname().machine),
                 *_host_owned(),
                 *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),
                 *(() if ordered else (UNORDERED,)),

@@ -6,7 +6,7 @@ Each field is one change of the kernel that shows; `docs/uml.md` lists how they 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..contract import abi
 
@@ -21,6 +21,12 @@ class Release:
     name: str
     version: tuple[int, int]
     hz: int = 250
+    compat: bool = True
+    """Built with CONFIG_COMPAT: the flag MSG_CMSG_COMPAT exists, and is refused."""
+    sums_all_ones: bool = True
+    """`csum_fold` of x86: an ICMP reply of nothing but zeros gets the checksum 0, which does not verify."""
+    epoll_looks_up_first: bool = True
+    """`epoll_wait` looks the descriptor up before it checks its other arguments."""
     unknown_options: frozenset[tuple[int, int]] = frozenset()
     """(level, name) of socket options that came later."""
     txrehash_everywhere: bool = False
@@ -61,6 +67,7 @@ LINUX_6_18 = Release("6.18", (6, 18))
 LINUX_6_12 = Release(
     "6.12",
     (6, 12),
+    epoll_looks_up_first=False,
     unknown_options=frozenset(
         {
             (abi.SOL_SOCKET, abi.SO_RCVPRIORITY),
@@ -87,12 +94,15 @@ LINUX_6_12 = Release(
     grows_while_reordered=False,
     compressed_ack_percent=5,
 )
+USER_MODE = "um"
+"""The machine that user-mode Linux says it is."""
 RELEASES = (LINUX_6_12, LINUX_6_18)
 """By version."""
 
 
-def of_kernel(release: str) -> Release:
-    """The release to be like for what `uname -r` says: the newest that is no newer, else the oldest there is."""
+def of_kernel(release: str, machine: str = "x86_64") -> Release:
+    """The release to be like for what `uname -rm` says: the newest that is no newer, else the oldest there is."""
     found = re.match(r"(\d+)\.(\d+)", release)
     version = (int(found[1]), int(found[2])) if found else LINUX_6_18.version
-    return max((known for known in RELEASES if known.version <= version), key=lambda known: known.version, default=RELEASES[0])
+    like = max((known for known in RELEASES if known.version <= version), key=lambda known: known.version, default=RELEASES[0])
+    return replace(like, compat=False, sums_all_ones=False) if machine == USER_MODE else like

@@ -39,7 +39,7 @@ from ..contract.trace import (
     Unsupported,
 )
 from ..contract.values import Arg, PollFds, PortOf, Ref
-from ..contract.world import HOST_OWNED, KERNEL, World
+from ..contract.world import HOST_OWNED, KERNEL, MACHINE, World
 from .errors import Fail, NotModelled
 from .file import SocketFile
 from .kernel import BLOCKED, Ended, Kernel
@@ -72,7 +72,9 @@ class ReferenceTarget:
 
     def adopt(self, facts: tuple[tuple[str, str], ...]) -> None:
         """Take over what the other side's host decides (`HOST_OWNED`), and be like its kernel."""
-        self._release = next((of_kernel(value) for name, value in facts if name == KERNEL), self._release)
+        found = dict(facts)
+        if KERNEL in found:
+            self._release = of_kernel(found[KERNEL], found.get(MACHINE, ""))
         self._host = tuple((name, value) for name, value in facts if name in HOST_OWNED)
         self._configured = None
 

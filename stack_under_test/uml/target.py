@@ -24,7 +24,7 @@ from stack_under_test.contract import abi, coverage
 from stack_under_test.contract.program import Advance, Program
 from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Killed, StepTrace, Trace
-from stack_under_test.contract.world import HOST_OWNED, KERNEL, World
+from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE, World
 from stack_under_test.uml.blocks import Blocks, as_set, read_blocks
 from stack_under_test.uml.boot import Gone, Machine, Silent
 from stack_under_test.uml.guest import PHASE_NS, SETTLED_NS
@@ -63,7 +63,7 @@ class UmlTarget:
         self._numbers = self._blocks.numbers() if self._blocks is not None else {}
         self._reached = 0
         facts = ((coverage.NAME, f"{self._kernel.name} {self._blocks.build}"),) if self._blocks is not None else ()
-        facts = ((KERNEL, release), *facts)
+        facts = ((KERNEL, release), (MACHINE, "um"), *facts)
         self._traits = Traits(name, release, True, _FAMILIES, frozenset({"tun", "tap"}), facts=facts)
         self._boot()
 

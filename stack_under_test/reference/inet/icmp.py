@@ -108,8 +108,8 @@ def _reply(net: Net, packet: Packet, kind: int, code: int, rest: bytes) -> None:
     if len(rest) + 4 > 0xFFFF - 20 - (len(options.data) if options else 0):
         return
     check = internet_checksum(rest, (kind << 8) + code)
-    if check == 0xFFFF:
-        # `icmp_push_reply` starts its sum over the data at ~0: a message of zeros alone gets 0, which does not verify.
+    if check == 0xFFFF and net.release.sums_all_ones:
+        # `icmp_push_reply` starts its sum over the data at ~0: a message of zeros alone gets 0 (x86).
         check = 0
     message = bytes((kind, code)) + check.to_bytes(2, "big") + rest
     output.send(net, route, PROTOCOL, message, tos=packet.tos, ttl=net.sysctl.ip_default_ttl, options=options)

@@ -68,11 +68,13 @@ def _exclusive_refused(operation: int, events: int, nested: bool) -> bool:
 def sys_epoll_wait(task: Task, epfd: int, events: int, limit: int, timeout: int) -> MayBlock[int]:
     """`do_epoll_wait`, `ep_check_params`."""
     events, limit, timeout = c_ulong(events), c_int(limit), c_int(timeout)
-    epoll = task.files.get(epfd)
+    if task.net.release.epoll_looks_up_first:
+        epoll = task.files.get(epfd)
     if limit <= 0 or limit > EP_MAX_EVENTS:
         raise Fail(EINVAL, "ep_check_params: maxevents")
     if not access_ok(events, limit * EVENT_SIZE):
         raise Fail(EFAULT, "ep_check_params: access_ok")
+    epoll = task.files.get(epfd)
     if not isinstance(epoll, EpollFile):
         raise Fail(EINVAL, "ep_check_params: not an epoll")
     if epoll.ready:

@@ -119,7 +119,7 @@ def _import_vector(memory: UserMemory, header: UserMsghdr) -> IovIter:
 def sys_sendmsg(task: Task, fd: int, header_address: int, flags: int) -> MayBlock[int]:
     """`__sys_sendmsg`: name, vector, then control; a namelen of 0 means no name."""
     flags = c_uint(flags)
-    if flags & MSG_CMSG_COMPAT:
+    if flags & MSG_CMSG_COMPAT and task.net.release.compat:
         raise Fail(EINVAL, "__sys_sendmsg: MSG_CMSG_COMPAT")
     sock = task.files.socket(fd)
     memory = task.memory
@@ -140,7 +140,7 @@ def sys_sendmsg(task: Task, fd: int, header_address: int, flags: int) -> MayBloc
 def sys_recvmsg(task: Task, fd: int, header_address: int, flags: int) -> MayBlock[int]:
     """`__sys_recvmsg`."""
     flags = c_uint(flags)
-    if flags & MSG_CMSG_COMPAT:
+    if flags & MSG_CMSG_COMPAT and task.net.release.compat:
         raise Fail(EINVAL, "__sys_recvmsg: MSG_CMSG_COMPAT")
     sock = task.files.socket(fd)
     header_address = c_ulong(header_address)

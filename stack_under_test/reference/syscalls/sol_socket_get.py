@@ -93,7 +93,7 @@ def _peek_offset(sk: Sock) -> int:
 
 
 def _txrehash(sk: Sock) -> int:
-    if not is_tcp(sk):
+    if not (is_tcp(sk) or sk.net.release.txrehash_everywhere):
         raise Fail(EOPNOTSUPP, "sk_getsockopt: SO_TXREHASH")
     return sk.options.get(abi.SO_TXREHASH, 1)
 

@@ -35,3 +35,9 @@ def test_the_reference_is_like_the_kernel_beside_it() -> None:
         outcome = target.run(ask).steps[1].outcome
         assert isinstance(outcome, Returned)
         assert outcome.errno == errno
+
+
+def test_a_user_mode_kernel_is_built_without_compat() -> None:
+    user_mode = of_kernel("6.12.117", "um")
+    assert (user_mode.name, user_mode.compat, user_mode.sums_all_ones) == ("6.12", False, False)
+    assert of_kernel("6.12.117", "x86_64").compat
