@@ -30,11 +30,14 @@ class AckInfo:
 
     __slots__ = (
         "data", "data_acked", "delivered", "dsack", "ece", "first_sack_us", "last_sack_us", "lost_retrans", "orig_acked",
-        "prior_una", "reneging", "retrans_acked", "sacked", "set_timer", "syn_acked", "una_advanced", "win_update",
+        "prior_fack", "prior_una", "reneging", "reord", "retrans_acked", "sacked", "set_timer", "syn_acked", "una_advanced", "win_update",
     )  # fmt: skip
 
     def __init__(self, sk: TcpSock) -> None:
         self.prior_una = sk.snd_una
+        self.prior_fack = loss.highest_sack(sk) if sk.sack_ok else sk.snd_una
+        self.reord = sk.snd_nxt
+        """The lowest of what SACKs say has arrived late."""
         self.reneging = False
         """SND.UNA stops at what the peer said it had (FLAG_SACK_RENEGING)."""
         self.data = False
@@ -225,8 +228,10 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
     fully = True
     first_us: int | None = None
     last_us = 0
+    late = sk.snd_nxt
     while sk.rtx_queue:
         skb = sk.rtx_queue[0]
+        start = skb.seq
         if after(skb.end_seq, sk.snd_una):
             count = _trim_head(sk, skb)
             if not count:
@@ -237,6 +242,7 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
         if not skb.ever_retrans and not skb.sacked:
             last_us = skb.mstamp
             first_us = last_us if first_us is None else first_us
+            late = start if before(start, late) else late
         _count_acked(sk, skb, count, info)
         pkts_acked += count
         if not fully:
@@ -254,6 +260,8 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
             loss.remove_reno_sacks(sk, pkts_acked)
             if info.retrans_acked:
                 info.orig_acked = False
+        elif before(late, info.prior_fack):
+            loss.check_sack_reordering(sk, late)
 
 
 def _count_acked(sk: TcpSock, skb: TxSkb, count: int, info: AckInfo) -> None:

@@ -241,7 +241,7 @@ def _complete(sk: TcpSock, request: Request, segment: Segment, found: options.Re
         request.drop()
         return None
     child = create_child(sk, request, segment)
-    if found.ts_val is not None and request.tstamp_ok and not after(segment.seq, request.rcv_nxt):
+    if found.ts_val is not None and not after(segment.seq, request.rcv_nxt):
         child.ts_recent = found.ts_val
     if not request.num_retrans:
         sample = net.now // 1000 - request.snt_synack_us

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from . import rtt
 from .segment import TxSkb
-from .seq import after
+from .seq import MASK, after, before
 from .sock import CA_RECOVERY, TcpSock
 from .xmit import fragment
 
 if TYPE_CHECKING:
     from .ack import AckInfo
+
+MAX_REORDERING = 300
+"""`tcp_max_reordering`."""
 
 
 def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
@@ -48,6 +51,25 @@ def rack_detect_loss(sk: TcpSock) -> int:
         else:
             wait = max(wait, remaining)
     return wait
+
+
+def highest_sack(sk: TcpSock) -> int:
+    """`tcp_highest_sack_seq`: where the highest octet that was SACKed ends; SND.UNA when none was."""
+    if sk.sacked_out:
+        for skb in reversed(sk.rtx_queue):
+            if skb.sacked:
+                return skb.end_seq
+    return sk.snd_una
+
+
+def check_sack_reordering(sk: TcpSock, low: int) -> None:
+    """`tcp_check_sack_reordering`: `low` arrived after what was sent later."""
+    highest = highest_sack(sk)
+    if before(low, highest):
+        distance = (highest - low) & MASK
+        if distance > sk.reordering * sk.mss_cache:
+            sk.reordering = min(-(-distance // sk.mss_cache), MAX_REORDERING)
+        sk.reord_seen += 1
 
 
 def rack_timeout(sk: TcpSock, skb: TxSkb, reo_wnd: int) -> int:
@@ -121,7 +143,7 @@ def limit_reno(sk: TcpSock, addend: int) -> None:
     holes = min(max(sk.lost_out, 1), sk.packets_out)
     if sk.sacked_out + holes > sk.packets_out:
         sk.sacked_out = sk.packets_out - holes
-        sk.reordering = min(sk.packets_out + addend, 300)
+        sk.reordering = min(sk.packets_out + addend, MAX_REORDERING)
         sk.reord_seen += 1
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from . import loss
 from .segment import TxSkb
 from .seq import HALF, MASK, after, before
-from .sock import TcpSock
+from .sock import CA_LOSS, TcpSock
 from .xmit import fragment
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def tag(sk: TcpSock, octets: bytes, ack: int, info: AckInfo) -> None:
     ]
     for left, right, dup in sorted(valid, key=lambda block: (block[0] - sk.snd_una + HALF) & MASK):
         _mark(sk, (left, right), info, dup)
+    if sk.ca_state != CA_LOSS or sk.undo_marker:
+        loss.check_sack_reordering(sk, info.reord)
 
 
 def _is_dsack(blocks: list[tuple[int, ...]], ack: int) -> bool:
@@ -59,8 +61,10 @@ def _valid(sk: TcpSock, left: int, right: int, duplicate: bool) -> bool:
     return after(right, sk.undo_marker) and not before(left, (right - sk.max_window) & MASK)
 
 
-def _count_duplicate(sk: TcpSock, skb: TxSkb) -> None:
-    """A retransmission that arrived twice was needless."""
+def _count_duplicate(sk: TcpSock, skb: TxSkb, info: AckInfo) -> None:
+    """A retransmission that arrived twice was needless; what it repeated was late."""
+    if skb.ever_retrans and skb.sacked and before(skb.seq, info.reord):
+        info.reord = skb.seq
     if skb.ever_retrans and sk.undo_marker and sk.undo_retrans > 0 and after(skb.end_seq, sk.undo_marker):
         sk.undo_retrans -= skb.pcount
 
@@ -77,7 +81,7 @@ def _mark(sk: TcpSock, block: tuple[int, int], info: AckInfo, duplicate: bool) -
             index += 1
             continue
         if duplicate and not before(skb.seq, left) and not after(skb.end_seq, right):
-            _count_duplicate(sk, skb)
+            _count_duplicate(sk, skb, info)
         if skb.sacked:
             index += 1
             continue
@@ -86,6 +90,7 @@ def _mark(sk: TcpSock, block: tuple[int, int], info: AckInfo, duplicate: bool) -
             if not _split(sk, index, left, right, mss):
                 index += 1
             continue
+        highest = loss.highest_sack(sk)
         skb.sacked = True
         sk.sacked_out += skb.pcount
         sk.delivered += skb.pcount
@@ -97,6 +102,8 @@ def _mark(sk: TcpSock, block: tuple[int, int], info: AckInfo, duplicate: bool) -
             skb.retrans = False
             sk.retrans_out -= skb.pcount
         if not skb.ever_retrans:
+            if before(skb.seq, highest) and before(skb.seq, info.reord):
+                info.reord = skb.seq
             if info.first_sack_us is None:
                 info.first_sack_us = skb.mstamp
             info.last_sack_us = skb.mstamp
