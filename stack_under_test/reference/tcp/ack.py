@@ -30,7 +30,8 @@ class AckInfo:
 
     __slots__ = (
         "data", "data_acked", "delivered", "dsack", "ece", "first_sack_us", "last_sack_us", "lost_retrans", "orig_acked",
-        "prior_fack", "prior_una", "reneging", "reord", "retrans_acked", "sacked", "set_timer", "syn_acked", "una_advanced", "win_update",
+        "prior_fack", "prior_una", "reneging", "reord", "retrans_acked", "sacked", "set_timer", "syn_acked", "una_advanced",
+        "win_update",
     )  # fmt: skip
 
     def __init__(self, sk: TcpSock) -> None:
