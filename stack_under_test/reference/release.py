@@ -51,6 +51,8 @@ class Release:
     """`tcp_disordered_ack_check`: an old timestamp on an old pure acknowledgement is not answered."""
     checks_end: bool = True
     """`tcp_sequence` looks at a segment's end too, so does header prediction."""
+    checks_echo: bool = True
+    """The end of a handshake must echo a timestamp that its SYN-ACKs had (`tcp_check_req`)."""
     predicts_old_acks: bool = True
     """Header prediction takes segments with acknowledgements below SND.UNA."""
     old_ack_keeps_timestamp: bool = True
@@ -88,6 +90,7 @@ LINUX_6_12 = Release(
     challenges_unsent=False,
     ignores_old_paws=False,
     checks_end=False,
+    checks_echo=False,
     predicts_old_acks=False,
     old_ack_keeps_timestamp=False,
     clamp_moves_threshold=False,

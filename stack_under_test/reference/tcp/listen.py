@@ -179,7 +179,7 @@ def check_req(request: Request, segment: Segment) -> TcpSock | None:
     found = options.parse(segment.options, bool(segment.flags & SYN)) if segment.options else options.Received()
     paws_reject = tsecr_reject = False
     if found.ts_val is not None and request.net.sysctl.tcp_timestamps:
-        if found.ts_ecr and request.tstamp_ok:
+        if found.ts_ecr and request.tstamp_ok and request.net.release.checks_echo:
             tsecr_reject = (found.ts_ecr - request.ts_first) & MASK > (request.ts_last - request.ts_first) & MASK
         paws_reject = _paws_reject(request, found.ts_val, bool(segment.flags & RST))
     if segment.seq == request.rcv_isn and flg == SYN and not paws_reject:
