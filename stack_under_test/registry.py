@@ -55,7 +55,8 @@ def why_unavailable(spec: str) -> str | None:
 def open_target(spec: str) -> Target:
     """A running target. Raises BadTarget, or Unavailable."""
     kind, options = _kind(spec)
-    reason = kind.available()
+    # Which of several variants is there, only making it tells.
+    reason = None if options and kind.main else kind.available()
     if reason is not None:
         raise Unavailable(f"target {spec!r} is not available: {reason}")
     try:

@@ -18,20 +18,16 @@ from typing import Any
 
 from stack_under_test.contract import abi
 from stack_under_test.contract.program import Advance
-from stack_under_test.contract.world import World
 from stack_under_test.worker import kernel
 from stack_under_test.worker.arenas import Arenas
 from stack_under_test.worker.codec import DONE, OutcomeRecord
 from stack_under_test.worker.kernel import SYS_PPOLL, syscall
 from stack_under_test.worker.lanes import Lanes
-from stack_under_test.worker.marks import Marks
-from stack_under_test.worker.prepare import Prepared
-from stack_under_test.worker.runner import Runner, Sink
-from stack_under_test.worker.site import Site
+from stack_under_test.worker.runner import Runner
 
 STEP_NS = 20_000
 """About what a step takes a real kernel, and what it takes the reference stack: round trips are short but not zero."""
-_SECOND, _MICROSECOND = 1_000_000_000, 1_000
+_SECOND = 1_000_000_000
 _SYS_NANOSLEEP, _SYS_TIMERFD_CREATE, _SYS_TIMERFD_SETTIME = 230, 283, 286
 _CLOCK_MONOTONIC, _ABSOLUTE = 1, 1
 
@@ -61,30 +57,19 @@ class VirtualRunner(Runner):
     def __init__(self, arenas: Arenas, lanes: Lanes, clock: Clock) -> None:
         super().__init__(arenas, lanes)
         self._clock = clock
-        self._moment = 0
-        """Where the program's own time is.  The clock is a little later: waking up costs it a nanosecond, a call that is
-        restarted a microsecond; neither may add up, since Linux measures round trips in whole microseconds."""
         self._handlers = {
             kind: handler if kind is Advance else self._after_a_moment(handler) for kind, handler in self._handlers.items()
         }
 
-    def run(self, world: World, steps: list[Prepared], site: Site, sink: Sink) -> Marks:
-        """Begins at a whole microsecond."""
-        self._moment = -(-time.monotonic_ns() // _MICROSECOND) * _MICROSECOND
-        self._clock.sleep_until(self._moment)
-        return super().run(world, steps, site, sink)
-
     def _after_a_moment(self, handler: Callable[[Any], OutcomeRecord]) -> Callable[[Any], OutcomeRecord]:
         def carry_out(step: Any) -> OutcomeRecord:
-            self._moment += STEP_NS
-            self._clock.sleep_until(self._moment)
+            self._clock.sleep_until(time.monotonic_ns() + STEP_NS)
             return handler(step)
 
         return carry_out
 
     def _advance(self, step: Advance) -> OutcomeRecord:
-        self._moment += step.ns
-        deadline = self._moment
+        deadline = time.monotonic_ns() + step.ns
         small, address, timer = self._small, self._small_address, self._clock.timer
         self._clock.set_timer(deadline)
         while time.monotonic_ns() < deadline:
