@@ -37,6 +37,7 @@ from .rules import (
     IP_PROTOCOL,
     PEERCRED,
     PEERNAME,
+    RECEIVED_SUM,
     STAT_IDENTITY,
     TCP_INFO,
     TCP_INFO_MEASURED,
@@ -212,7 +213,7 @@ class Decoder:
             if length < 16 or at + length > len(octets) + 8:
                 break
             data = octets[at + 16 : at + length]
-            if (level, kind) in TIMESTAMP_MESSAGES:
+            if (level, kind) in TIMESTAMP_MESSAGES or (level, kind) == RECEIVED_SUM:
                 data = bytes(len(data))
             elif (level, kind) == (1, 1):
                 data = struct.pack(f"<{len(data) // 4}i", *[self._fd(number) for number in _ints(data)[: len(data) // 4]])

@@ -120,6 +120,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "zeroed before the comparison",
             "they are measurements of the machine",
         ),
+        "received-sum": Rule(
+            "the sum in an IP_CHECKSUM control message",
+            "zeroed before the comparison",
+            "it covers ports and numbers that the stack chose, also where a packet quotes them",
+        ),
         "event-time": Rule(
             "when, within a step, a packet leaves or a call completes",
             "compared only when both targets have virtual time, within EVENT_TOLERANCE_NS",
@@ -158,6 +163,9 @@ STAT_IDENTITY = ((0, 16), (28, 36), (72, 120))
 
 TIMESTAMP_MESSAGES = frozenset({(1, 29), (1, 35), (1, 37), (1, 63), (1, 64), (1, 65)})
 """(level, type) of control messages that hold a time."""
+
+RECEIVED_SUM = (0, 23)
+"""(level, type) of IP_CHECKSUM."""
 
 OWN_MULTICAST = frozenset({130, 131, 132, 133, 143})
 """ICMPv6 types dropped wherever they go; a neighbour solicitation (135) only when its source is unspecified."""

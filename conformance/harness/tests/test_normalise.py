@@ -162,6 +162,13 @@ def test_messages_stored() -> None:
     ]
 
 
+def test_the_sum_of_a_received_packet_is_not_compared() -> None:
+    text = "recvmsg(3, {name=NULL, namelen=0, iov=[], control=&control[24], controllen=24}, MSG_ERRQUEUE)"
+    found = [stored(text, ("arg1.control", struct.pack("<QII4s4x", 20, 0, 23, octets))) for octets in (b"abcd", b"efgh")]
+    assert found[0] == found[1]
+    assert "IP_CHECKSUM" in found[0][0]
+
+
 def test_values_of_options_stored() -> None:
     get = "getsockopt(3, {}, {}, &buf[{}], &[{}])".format
     assert stored(get("SOL_SOCKET", "SO_ERROR", 4, 4), ("arg3", b"\x6f\0\0\0")) == ["arg3: [ECONNREFUSED]"]
