@@ -22,7 +22,7 @@ INITIAL_SECONDS = -300
 def wheel_expiry(now: int, delay: int, hz: int) -> int:
     """When a timer of the kernel's wheel fires that is set `delay` ns from `now` (`mod_timer`, `calc_wheel_index`).
 
-    Both are counted in ticks, the delay rounded up, and never fires a timer early: one tick is added.  What lies further
+    Both are counted in ticks, the delay rounded up; no timer may fire early, so one tick is added.  What lies further
     ahead than a level of the wheel reaches is kept eight times coarser, level by level.  Linux's levels have 64 buckets;
     here as in user-mode kernels they have 2^17, so that delays up to nine minutes are exact to the tick.
     """

@@ -69,7 +69,7 @@ def sys_epoll_wait(task: Task, epfd: int, events: int, limit: int, timeout: int)
     """`do_epoll_wait`, `ep_check_params`."""
     events, limit, timeout = c_ulong(events), c_int(limit), c_int(timeout)
     if task.net.release.epoll_looks_up_first:
-        epoll = task.files.get(epfd)
+        task.files.get(epfd)
     if limit <= 0 or limit > EP_MAX_EVENTS:
         raise Fail(EINVAL, "ep_check_params: maxevents")
     if not access_ok(events, limit * EVENT_SIZE):

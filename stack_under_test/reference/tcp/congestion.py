@@ -102,10 +102,6 @@ def update_pacing_rate(sk: TcpSock) -> None:
     sk.pacing_rate = rate
 
 
-def restart_after_idle(sk: TcpSock) -> None:
-    """`CA_EVENT_TX_START`: Reno keeps nothing to restart."""
-
-
 def current_ssthresh(sk: TcpSock) -> int:
     """`tcp_current_ssthresh`."""
     if in_reduction(sk):
@@ -117,8 +113,8 @@ def slow_start_after_idle_check(sk: TcpSock) -> None:
     """`tcp_slow_start_after_idle_check`: an idle sender starts again from the restart window (RFC 2861)."""
     if not sk.net.sysctl.tcp_slow_start_after_idle or sk.packets_out:
         return
-    delta = sk.ticks_since(sk.lsndtime)
-    rto = sk.ticks(sk.rto)
+    delta = sk.whole_ticks(sk.net.now) - sk.whole_ticks(sk.lsndtime)
+    rto = sk.whole_ticks(sk.rto)
     if delta <= rto:
         return
     sk.ssthresh = current_ssthresh(sk)
@@ -131,6 +127,11 @@ def slow_start_after_idle_check(sk: TcpSock) -> None:
     sk.cwnd = max(cwnd, restart)
     sk.cwnd_stamp = sk.net.now
     sk.cwnd_used = 0
+
+
+def _idle(sk: TcpSock) -> int:
+    """How long the window has been what it is, in whole ticks (ns)."""
+    return sk.whole_ticks(sk.net.now) - sk.whole_ticks(sk.cwnd_stamp)
 
 
 def application_limited(sk: TcpSock) -> None:
@@ -155,7 +156,7 @@ def cwnd_validate(sk: TcpSock, limited: bool) -> None:
         sk.cwnd_stamp = sk.net.now
         return
     sk.cwnd_used = max(sk.cwnd_used, sk.packets_out)
-    if sk.net.sysctl.tcp_slow_start_after_idle and sk.ticks_since(sk.cwnd_stamp) >= sk.ticks(sk.rto):
+    if sk.net.sysctl.tcp_slow_start_after_idle and _idle(sk) >= sk.whole_ticks(sk.rto):
         application_limited(sk)
 
 

@@ -11,7 +11,7 @@ from ...wire.checksum import internet_checksum, pseudo_header
 from ..inet import output as ip
 from ..net import SEC
 from ..sock import State
-from . import congestion, options, path, rtt, window
+from . import options, path, rtt, window
 from .segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Origin, TxSkb
 from .seq import MASK, after, before, diff
 from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, TcpSock
@@ -123,8 +123,6 @@ def event_ack_sent(sk: TcpSock) -> None:
 def _event_data_sent(sk: TcpSock) -> None:
     """`tcp_event_data_sent`: an answer soon after data makes the connection interactive."""
     now = sk.net.now
-    if sk.packets_in_flight() == 0:
-        congestion.restart_after_idle(sk)
     sk.lsndtime = now
     if sk.whole_ticks(now) - sk.whole_ticks(sk.lrcvtime) < sk.ack_ato and sk.pingpong < 255:
         sk.pingpong += 1

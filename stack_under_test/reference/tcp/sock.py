@@ -279,10 +279,6 @@ class TcpSock(Sock):
         """(Re)arm a timer of the kernel's wheel `delay` ns from now."""
         self.net.timers.arm(self, kind, self.net.timer(delay))
 
-    def ticks(self, duration: int) -> int:
-        """A duration in kernel ticks (jiffies)."""
-        return duration * self.net.release.hz // SEC
-
     @property
     def tick(self) -> int:
         return SEC // self.net.release.hz
@@ -294,10 +290,6 @@ class TcpSock(Sock):
     def whole_ticks(self, moment: int) -> int:
         """The last tick before a moment (ns)."""
         return moment - moment % self.tick
-
-    def ticks_since(self, then: int) -> int:
-        """Kernel ticks that passed since a moment."""
-        return self.ticks(self.net.now) - self.ticks(then)
 
     def disarm(self, kind: str) -> None:
         self.net.timers.cancel(self, kind)
