@@ -168,7 +168,7 @@ class Runner:
             return self._in_lane(lane, plan, regs, encoded)
         if plan.rule is not None and plan.rule(self._waits, regs):
             return self._in_lane(self._lanes.thread(task), plan, regs, encoded)
-        return self._straight(task, plan, regs, encoded)
+        return self._straight(call, plan, regs, encoded)
 
     def _arguments(self, call: PreparedCall, plan: Plan) -> tuple[Encoded, tuple[int, ...]]:
         """The call's memory and registers, with references as they stand now."""
@@ -183,7 +183,7 @@ class Runner:
             regs[position] = self._resolve(ref)
         return encoded, tuple(regs)
 
-    def _straight(self, task: int, plan: Plan, regs: tuple[int, ...], encoded: Encoded) -> OutcomeRecord:
+    def _straight(self, call: PreparedCall, plan: Plan, regs: tuple[int, ...], encoded: Encoded) -> OutcomeRecord:
         """Make a call that does not wait."""
         value = plan.invoke(plan.number, *regs)
         errno = 0
@@ -191,12 +191,12 @@ class Runner:
         if value == -1:
             errno = get_errno()
             if errno == EPIPE and signal.sigtimedwait((signal.SIGPIPE,), 0) is not None:
-                self._later.append(("s", task, "SIGPIPE", time.monotonic_ns() - self._began))
+                self._later.append(("s", call.task, "SIGPIPE", time.monotonic_ns() - self._began))
         else:
             self.values[self._index] = value
-        if not encoded.image:
+        if not call.memory:
             return ("r", value, errno, ())
-        outs = self._arenas.collect(task, encoded, plan.reach + (value if value > 0 else 0), errno)
+        outs = self._arenas.collect(call.task, encoded, plan.reach + (value if value > 0 else 0), errno)
         if outs and errno == 0:
             self._outs[self._index] = outs
         return ("r", value, errno, outs)

@@ -258,6 +258,20 @@ def test_overlong_lengths(linux: LinuxTarget) -> None:
     assert frames(trace.steps[6])[0][28:] == sent
 
 
+def test_nothing_stays_in_memory(linux: LinuxTarget) -> None:
+    """A buffer of no octets with a length is written beyond; the next call finds zeroes there all the same."""
+    trace = linux.run(
+        program(
+            call("socketpair", abi.AF_UNIX, abi.SOCK_STREAM, 0, InOut((0, 0))),
+            call("write", Ref(0, 0), Octets(b"abcde"), 5),
+            call("read", Ref(0, 1), Buffer(0), 5),
+            call("write", Ref(0, 0), Octets(b""), 5),
+            call("read", Ref(0, 1), Buffer(5), 5),
+        )
+    )
+    assert out(trace.steps[4], "arg1") == bytes(5)
+
+
 def test_bad_pointers(linux: LinuxTarget) -> None:
     trace = linux.run(
         program(
