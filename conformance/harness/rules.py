@@ -43,8 +43,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "what a worker holds open is not the program's; the lowest-free rule is still compared",
         ),
         "ip-ident": Rule(
-            "the identification field of IPv4 packets that the stack sends",
-            "not compared; echoes and quotations of the program's own packets are",
+            "the identification field of IPv4 packets that the stack sends, also where a raw socket reads them",
+            "not compared, nor the header's checksum that is read; echoes and quotations of the program's own packets are",
             "any number is right that does not repeat too soon (RFC 6864)",
         ),
         "fragment-checksum": Rule(

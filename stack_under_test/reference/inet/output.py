@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ...contract.abi import IP_PMTUDISC_DO, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
 from ..errors import Fail
 from .header_options import HeaderOptions, build, for_later_fragments
-from .routing import Kind, Route, dst_mtu, mtu_locked, route_output, sk_lookup
+from .routing import Kind, Route, dst_mtu, mtu_locked, route_output, sk_lookup, sk_route
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -54,8 +54,8 @@ def queue_xmit(sk: Sock, segment: bytes, origin: object = None) -> int:
     `origin` is handed to the transport when the packet loops back: the sender's buffer, which both then share.
     """
     net = sk.net
-    route = sk.route
-    if route is None or route.generation != net.route_generation:
+    route = sk_route(sk)
+    if route is None:
         try:
             route = sk_lookup(sk)
         except Fail:

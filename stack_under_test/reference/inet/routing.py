@@ -29,6 +29,8 @@ MIN_PMTU = 552
 """`ip_rt_min_pmtu`: a smaller path MTU is not believed; such a path is used at this size without DF."""
 PMTU_EXPIRES = 600 * 1_000_000_000
 """`ip_rt_mtu_expires`."""
+BLACKHOLE_MTU = 68
+"""`blackhole_netdev`'s, which takes the place of a lost device (`dst_dev_put`)."""
 
 _MASK = 0xFFFF_FFFF << (32 - PREFIX) & 0xFFFF_FFFF
 _SUBNET = int.from_bytes(STACK_IP, "big") & _MASK
@@ -65,11 +67,14 @@ DEVICES = (LO, TUN)
 
 @dataclass(slots=True)
 class PathMtu:
-    """`fib_nh_exception`: `locked` means DF is no longer set (the path is narrower than `MIN_PMTU`)."""
+    """`fib_nh_exception`: `locked` means DF is no longer set (the path is narrower than `MIN_PMTU`).
+
+    `flushed` once a lookup has found it expired: routes that were bound to it lose their device (`fnhe_flush_routes`)."""
 
     mtu: int
     locked: bool
     expires: int
+    flushed: bool = False
 
 
 class Route(NamedTuple):
@@ -251,7 +256,7 @@ def _exception(net: Net, route: Route) -> PathMtu | None:
     """`find_exception`: what ICMP taught about a destination, unless it has expired."""
     known = net.path_mtus.get(route.destination)
     if known is not None and net.now > known.expires:
-        del net.path_mtus[route.destination]
+        net.path_mtus.pop(route.destination).flushed = True
         return None
     return known if route.device is not LO else None
 
@@ -259,8 +264,11 @@ def _exception(net: Net, route: Route) -> PathMtu | None:
 def dst_mtu(net: Net, route: Route) -> int:
     """`dst_mtu`: the path's, else the device's."""
     known = route.exception
-    if known is not None and net.now < known.expires:
-        return known.mtu
+    if known is not None:
+        if net.now < known.expires:
+            return known.mtu
+        if known.flushed:
+            return BLACKHOLE_MTU
     return min(route.device.mtu, IP_MAX_MTU)
 
 
@@ -289,9 +297,13 @@ def update_pmtu(net: Net, route: Route, mtu: int) -> None:
 def sk_route(sk: Sock) -> Route | None:
     """`sk_dst_check`: the socket's route, if it still holds; else the socket has none any more."""
     route = sk.route
-    if route is not None and route.generation != sk.net.route_generation:
+    if route is not None and (route.generation != sk.net.route_generation or _flushed(route)):
         route = sk.route = None
     return route
+
+
+def _flushed(route: Route) -> bool:
+    return route.exception is not None and route.exception.flushed
 
 
 def sk_lookup(sk: Sock) -> Route:

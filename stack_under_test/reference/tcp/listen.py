@@ -54,15 +54,15 @@ class Request:
     def _read_options(self, listener: TcpSock, segment: Segment) -> None:
         """`tcp_parse_options` into `tcp_openreq_init`."""
         sysctl = self.net.sysctl
-        found = options.parse(segment.options, True)
+        found = options.unestablished(segment.options, True, sysctl)
         self.mss = MSS_DEFAULT
         if found.mss:
             self.mss = min(found.mss, listener.user_mss) if listener.user_mss else found.mss
-        self.wscale_ok = found.wscale is not None and bool(sysctl.tcp_window_scaling)
-        self.snd_wscale = (found.wscale or 0) if self.wscale_ok else 0
-        self.sack_ok = found.sack_ok and bool(sysctl.tcp_sack)
-        self.tstamp_ok = found.ts_val is not None and bool(sysctl.tcp_timestamps)
-        self.ts_recent = (found.ts_val or 0) if self.tstamp_ok else 0
+        self.wscale_ok = found.wscale is not None
+        self.snd_wscale = found.wscale or 0
+        self.sack_ok = found.sack_ok
+        self.tstamp_ok = found.ts_val is not None
+        self.ts_recent = found.ts_val or 0
         ecn = segment.flags & (ECE | CWR) == ECE | CWR
         self.ecn_ok = bool(ecn and sysctl.tcp_ecn and (not segment.tos & 3 or segment.reserved))
 
@@ -176,9 +176,9 @@ def check_req(request: Request, segment: Segment) -> TcpSock | None:
     """`tcp_check_req`: the listener itself when it must answer (a bad ACK), a new child, or None when dealt with."""
     sk = request.listener
     flg = segment.flags & (RST | SYN | ACK)
-    found = options.parse(segment.options, bool(segment.flags & SYN)) if segment.options else options.Received()
+    found = options.unestablished(segment.options, bool(segment.flags & SYN), request.net.sysctl)
     paws_reject = tsecr_reject = False
-    if found.ts_val is not None and request.net.sysctl.tcp_timestamps:
+    if found.ts_val is not None:
         if found.ts_ecr and request.tstamp_ok and request.net.release.checks_echo:
             tsecr_reject = (found.ts_ecr - request.ts_first) & MASK > (request.ts_last - request.ts_first) & MASK
         paws_reject = _paws_reject(request, found.ts_val, bool(segment.flags & RST))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..sysctl import Sysctls
 
 MAX_WSCALE = 14
 TIMESTAMP_ALIGNED = 12
@@ -51,6 +55,17 @@ def parse(octets: bytes, syn: bool, established: bool = False) -> Received:
             break
         _take(found, kind, octets[at + 2 : at + length], syn and not established)
         at += length
+    return found
+
+
+def unestablished(octets: bytes, syn: bool, sysctl: Sysctls) -> Received:
+    """Outside a connection (`estab` 0) an option is only there if the namespace's settings want it."""
+    found = parse(octets, syn) if octets else Received()
+    if not sysctl.tcp_timestamps:
+        found.ts_val, found.ts_ecr = None, 0
+    if not sysctl.tcp_window_scaling:
+        found.wscale = None
+    found.sack_ok = found.sack_ok and bool(sysctl.tcp_sack)
     return found
 
 

@@ -324,8 +324,8 @@ def respond(sk: TcpSock, arrival: Arrival) -> bool:
 def syn_sent_ack(sk: TcpSock, arrival: Arrival) -> bool:
     """SYN-SENT, first: an unacceptable ACK is answered with a RST."""
     segment = arrival.segment
-    found = arrival.options = options.parse(segment.options, bool(segment.flags & SYN))
-    sk.saw_tstamp = found.ts_val is not None and bool(sk.net.sysctl.tcp_timestamps)
+    found = arrival.options = options.unestablished(segment.options, bool(segment.flags & SYN), sk.net.sysctl)
+    sk.saw_tstamp = found.ts_val is not None
     if sk.saw_tstamp:
         sk.rcv_tsval = found.ts_val or 0
         sk.rcv_tsecr = (found.ts_ecr - sk.tsoffset) & MASK if found.ts_ecr else 0
@@ -356,12 +356,11 @@ def syn_sent_rst(sk: TcpSock, arrival: Arrival) -> bool:
 
 def _take_syn_options(sk: TcpSock, found: Received) -> None:
     """What the peer's SYN says counts for the connection's life."""
-    sysctl = sk.net.sysctl
     if found.mss:
         sk.mss_clamp = min(found.mss, sk.user_mss) if sk.user_mss else found.mss
-    sk.wscale_ok = found.wscale is not None and bool(sysctl.tcp_window_scaling)
-    sk.snd_wscale = (found.wscale or 0) if sk.wscale_ok else 0
-    sk.sack_ok = found.sack_ok and bool(sysctl.tcp_sack)
+    sk.wscale_ok = found.wscale is not None
+    sk.snd_wscale = found.wscale or 0
+    sk.sack_ok = found.sack_ok
 
 
 def _timestamps_agreed(sk: TcpSock) -> None:

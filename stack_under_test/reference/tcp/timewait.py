@@ -145,7 +145,7 @@ def receive(left: TimeWait, segment: Segment) -> tuple[Answer, int]:
     found = None
     rejected = False
     if segment.options and left.ts_recent_stamp is not None:
-        found = options.parse(segment.options, bool(segment.flags & SYN))
+        found = options.unestablished(segment.options, bool(segment.flags & SYN), left.net.sysctl)
         if found.ts_val is not None:
             acceptable = ts_acceptable(left.ts_recent, left.ts_recent_stamp, found.ts_val, left.net.now, 0)
             stale = left.net.now - left.ts_recent_stamp >= 60 * SEC
