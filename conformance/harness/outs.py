@@ -1,7 +1,7 @@
 """What a call stored, made comparable and readable, by the kind of the parameter it was stored through.
 
 An out value becomes `(path, kind, value)` with a value that compares by ``==``; `text` writes it as people write it.
-Rules that apply (`rules.py`): descriptor, ephemeral-port, identity, ip-ident, measured, select-remaining.
+Rules that apply (`rules.py`): descriptor, ephemeral-port, identity, measured, quoted-numbers, raw-read, select-remaining.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from stack_under_test.contract.program import Call
 from stack_under_test.contract.syscalls import SYSCALLS
 from stack_under_test.contract.trace import Outs
 from stack_under_test.contract.values import Buffer, MsgHdr
-from stack_under_test.contract.world import STACK_IP
 from stack_under_test.wire.addresses import format_ip
 
 from .facts import Facts
+from .reads import ipv4_packet, rewrite, tcp_header
 from .rules import (
     IDENTITY_OPTIONS,
     IP_PROTOCOL,
@@ -60,36 +60,6 @@ class Out(NamedTuple):
 
 _RECEIVING = frozenset({"recv", "recvfrom", "recvmsg"})
 _READING = _RECEIVING | {"read", "readv"}
-_IN_TCP = (*range(2), *range(4, 8), 16, 17)
-"""Where the stack's port, its sequence number and the checksum over them stand in a TCP header it sent."""
-_IN_IPV4 = (4, 5, 10, 11)
-"""Where the identification and the checksum over it stand in an IPv4 header."""
-
-
-def _without(outs: Outs, chosen: tuple[int, ...]) -> Outs:
-    """The data outs, which begin, one after the other, with a header, without these octets of it."""
-    cleaned = []
-    at = 0
-    for path, octets in outs:
-        if _holds_data(path):
-            gone = {place - at for place in chosen}
-            at += len(octets)
-            head = bytes(0 if index in gone else octet for index, octet in enumerate(octets[:18]))
-            cleaned.append((path, head + octets[18:]))
-        else:
-            cleaned.append((path, octets))
-    return tuple(cleaned)
-
-
-def _holds_data(path: str) -> bool:
-    return path == "arg1" or ".iov" in path
-
-
-def _sent_by_stack(outs: Outs) -> bool:
-    """Is what a raw socket reads an IPv4 packet of the stack's own, as far as the header read tells?"""
-    header = b"".join([octets for path, octets in outs if _holds_data(path)])[:16]
-    source = header[12:]
-    return b"\x45" <= header[:1] <= b"\x4f" and (len(source) < 4 or source == STACK_IP or source[0] == 127)
 
 
 class Decoder:
@@ -103,9 +73,9 @@ class Decoder:
     def outs(self, call: Call, outs: Outs) -> tuple[Out, ...]:
         """All outs of a call, in order of appearance."""
         if outs and call.sys in _RECEIVING and self._reads_tcp_errors(call):
-            outs = _without(outs, _IN_TCP)
-        elif outs and call.sys in _READING and self.facts.protocol(call.args[0]) == "raw" and _sent_by_stack(outs):
-            outs = _without(outs, _IN_IPV4)
+            outs = rewrite(outs, tcp_header)
+        elif outs and call.sys in _READING and self.facts.protocol(call.args[0]) == "raw":
+            outs = rewrite(outs, lambda octets: ipv4_packet(octets, self.facts.idents))
         return tuple([self._out(call, path, octets) for path, octets in outs])
 
     def _reads_tcp_errors(self, call: Call) -> bool:

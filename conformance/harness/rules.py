@@ -43,8 +43,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "what a worker holds open is not the program's; the lowest-free rule is still compared",
         ),
         "ip-ident": Rule(
-            "the identification field of IPv4 packets that the stack sends, also where a raw socket reads them",
-            "not compared, nor the header's checksum that is read; echoes and quotations of the program's own packets are",
+            "the identification field of IPv4 packets that the stack sends",
+            "not compared; echoes and quotations of the program's own packets are",
             "any number is right that does not repeat too soon (RFC 6864)",
         ),
         "fragment-checksum": Rule(
@@ -80,6 +80,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "checksum, where a false header length makes it cover such a number",
             "as in the packets themselves; a checksum that cannot be verified since the quote is cut is not compared",
             "they were computed from numbers the stack chose",
+        ),
+        "raw-read": Rule(
+            "IPv4 packets of the stack's own that a raw socket reads",
+            "zeroed: identification, checksums, the identifier of an echo unless the program names it, the times of ICMP "
+            "timestamps, and the packet that an ICMP error quotes",
+            "they are drawn by lot or cover such numbers; on the link the same packets are compared in full",
         ),
         "ping-ident": Rule(
             "the identifier of an echo request sent by a ping socket",

@@ -192,20 +192,6 @@ def test_an_option_taken_for_data_hides_what_it_echoes() -> None:
     assert view(text, b.done(), b.step(14, outs=(("arg1", other + b"1234hi"),))) != views[0]
 
 
-def test_identifications_read_by_raw_sockets_are_not_compared() -> None:
-    text = "r0 = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)\nrecv(r0, &buf[99], 99, 0)"
-
-    def read(ident: bytes, source: bytes, length: int = 24) -> View:
-        octets = b"E\0\0\x18" + ident + b"\0\0@\x01" + ident + source + PEER_IP + b"data"
-        return view(text, b.step(3), b.step(length, outs=(("arg1", octets[:length]),)))
-
-    for source in (STACK_IP, b"\x7f\0\0\1"):
-        assert read(b"12", source) == read(b"34", source)
-        assert read(b"12", source) != read(b"12", source, 23)
-    assert read(b"12", PEER_IP) != read(b"34", PEER_IP)
-    assert read(b"12", PEER_IP, 5) == read(b"34", PEER_IP, 5), "whose packet it is cannot be seen"
-
-
 def test_clocks_of_icmp_are_not_compared() -> None:
     replies = [b.ip(1, icmp.write(icmp.Icmp(14, 0, bytes(4), b"orig" + clock * 2))) for clock in (b"1234", b"5678")]
     assert packets(replies[0]) == packets(replies[1])
