@@ -4,7 +4,8 @@ The result is one of a closed set.  Only `Agree` and `Diverge` say something abo
 nothing can be said, and are counted apart, never as a pass:
 
 - a real-time run that was late (`timing.py`) is run again, a few times, then given up as `Late`;
-- a difference after an event that may fall on either side of a step by chance is `Unsteady`;
+- a difference after an event that may fall on either side of a step by chance is `Unsteady`; so is an event missing on a
+  side with virtual time that does show it when the pause is a little longer;
 - a difference that further runs on fresh worlds do not show again, with the same fingerprint, is `Flaky`: Linux's
   shortest delay, for the acknowledgement of a FIN, is "by the next tick", so whether it falls in a step or after it
   is up to chance, about one run in four;
@@ -23,7 +24,7 @@ from stack_under_test.contract.trace import Trace
 
 from .compare import DEFAULT, NotModelled, Policy, compare
 from .divergence import Divergence
-from .timing import LATE_NS, excess_ns, tick_from, unsteady_from
+from .timing import LATE_NS, excess_ns, longer, tick_from, unsteady_from
 
 
 @runtime_checkable
@@ -154,12 +155,30 @@ class Pair:
             return Agree(left, right)
         if isinstance(found, NotModelled):
             return Unsupported(found.step, found.side, found.reason, left, right)
-        unsteady = _unsteady(program, (left, right), traits)
-        if unsteady is None and found.kind in ("frames.missing", "frames.extra") and not traits[0].virtual_time:
-            unsteady = tick_from(left, right, found.step)
-        if unsteady is not None and unsteady <= found.step:
-            return Unsteady(unsteady, found, left, right)
-        return Diverge(found, left, right)
+        unsteady = self._by_chance(program, found, left, right)
+        return Diverge(found, left, right) if unsteady is None else Unsteady(unsteady, found, left, right)
+
+    def _by_chance(self, program: Program, found: Divergence, left: Trace, right: Trace) -> int | None:
+        """The step, at the latest that of the difference, from which on chance decides what belongs to which step."""
+        traits = self.left.traits, self.right.traits
+        step = _unsteady(program, (left, right), traits)
+        if step is None and found.kind in ("frames.missing", "frames.extra") and not traits[0].virtual_time:
+            step = tick_from(left, right, found.step)
+        if (
+            step is None
+            and found.kind in ("frames.missing", "completion.missing")
+            and self._comes_later(program, left, found.step)
+        ):
+            step = found.step
+        return step if step is not None and step <= found.step else None
+
+    def _comes_later(self, program: Program, left: Trace, step: int) -> bool:
+        """Given a little longer, does the right side do what the left one did just before the end of a pause?"""
+        traits = self.left.traits, self.right.traits
+        given = longer(program, left, step)
+        if given is None or traits[0].virtual_time or not traits[1].virtual_time:
+            return False
+        return compare(given, left, self.right.run(given), *traits, policy=self.policy) is None
 
     def _both(self, program: Program, right: Traits) -> tuple[Trace, Trace]:
         """Not at the same time when the right side's clock is the wall's: each would make the other late."""

@@ -11,6 +11,8 @@ timers up to the next tick, and to a sixteenth to an eighth of their delay by it
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stack_under_test.contract.program import Advance, Program
 from stack_under_test.contract.trace import Completion, FrameOut, Killed, Trace
 
@@ -59,6 +61,21 @@ def unsteady_from(program: Program, trace: Trace) -> int | None:
         if not isinstance(step, Advance):
             active = max(active, raw.ended)
     return None
+
+
+def longer(program: Program, real: Trace, step: int) -> Program | None:
+    """The program up to an `advance` step at whose end something happened in real time, with this step so much longer that a
+    timer that fires by the next tick, or is kept less coarsely, has fired too; None where nothing happened then.
+
+    For a stack that does not tell its timers."""
+    pause = program.steps[step]
+    times = [event.at for event in real.steps[step].events if isinstance(event, FrameOut | Completion)]
+    if not isinstance(pause, Advance) or not times:
+        return None
+    slack = TICK_NS + (max(times) - real.steps[0].started) // WHEEL_FRACTION
+    if real.steps[step].ended - max(times) >= slack:
+        return None
+    return replace(program, steps=(*program.steps[:step], Advance(pause.ns + slack)))
 
 
 def tick_from(real: Trace, told: Trace, until: int) -> int | None:

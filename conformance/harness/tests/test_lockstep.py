@@ -7,9 +7,9 @@ from dataclasses import replace
 from conformance.harness.compare import Policy
 from conformance.harness.lockstep import Agree, Diverge, Flaky, Late, Pair, Unsteady, Unsupported, run_pair
 from conformance.harness.tests import builders as b
-from conformance.harness.timing import LATE_NS, excess_ns, unsteady_from
+from conformance.harness.timing import LATE_NS, TICK_NS, excess_ns, longer, unsteady_from
 from stack_under_test.contract import trace as t
-from stack_under_test.contract.program import Program
+from stack_under_test.contract.program import Advance, Program
 from stack_under_test.contract.target import Traits
 from stack_under_test.contract.trace import FrameOut, Trace
 
@@ -117,6 +117,27 @@ def test_only_differences_from_the_edge_on_are_unsteady() -> None:
     early = Trace((b.step(5), *trace(event_at=99 * MS).steps[1:]))
     assert unsteady_from(PROGRAM, early) == 1
     assert isinstance(run_pair(PROGRAM, linux(trace()), reference(early)), Diverge)
+
+
+def test_what_is_missing_may_come_when_a_pause_is_longer() -> None:
+    def right() -> Scripted:
+        """Its event comes after the pause, but before the end of a longer one."""
+        return reference(trace(), Trace((trace().steps[0], b.done(*trace(event_at=103 * MS).steps[1].events, took=120 * MS))))
+
+    result = run_pair(PROGRAM, linux(trace(event_at=95 * MS)), right())
+    assert isinstance(result, Unsteady)
+    assert (result.step, result.divergence.kind) == (1, "frames.missing")
+    assert isinstance(run_pair(PROGRAM, linux(trace(event_at=50 * MS)), right()), Flaky), "too early for chance: run again"
+    assert isinstance(run_pair(PROGRAM, linux(trace(event_at=95 * MS)), reference(trace())), Diverge), "it never comes"
+
+
+def test_how_much_longer_a_pause_is() -> None:
+    prolonged = longer(PROGRAM, trace(event_at=96 * MS), 1)
+    assert prolonged is not None
+    assert prolonged.steps == (PROGRAM.steps[0], Advance(100 * MS + TICK_NS + 12 * MS))
+    assert longer(PROGRAM, trace(event_at=70 * MS), 1) is None
+    assert longer(PROGRAM, trace(), 1) is None
+    assert longer(PROGRAM, trace(event_at=96 * MS), 0) is None
 
 
 def test_two_virtual_targets_are_never_unsteady() -> None:

@@ -30,8 +30,8 @@ class AckInfo:
 
     __slots__ = (
         "data", "data_acked", "delivered", "dsack", "ece", "first_sack_us", "last_sack_us", "lost_retrans", "orig_acked",
-        "prior_fack", "prior_una", "reneging", "reord", "retrans_acked", "sacked", "set_timer", "syn_acked", "una_advanced",
-        "win_update",
+        "prior_delivered", "prior_fack", "prior_una", "rate_end_seq", "rate_mstamp", "reneging", "reord", "retrans_acked",
+        "sack_delivered", "sacked", "set_timer", "syn_acked", "tlp_dsack", "una_advanced", "win_update",
     )  # fmt: skip
 
     def __init__(self, sk: TcpSock) -> None:
@@ -50,12 +50,19 @@ class AckInfo:
         self.retrans_acked = False
         self.orig_acked = False
         self.dsack = False
+        self.tlp_dsack = False
+        """The D-SACK is the loss probe's (FLAG_DSACK_TLP)."""
+        self.sack_delivered = 0
         self.ece = False
         self.lost_retrans = False
         self.set_timer = False
         self.first_sack_us: int | None = None
         self.last_sack_us: int | None = None
         self.delivered = sk.delivered
+        self.prior_delivered = 0
+        """`rate_sample`'s: `delivered` when the latest of what now arrived was sent, at `rate_mstamp`."""
+        self.rate_mstamp = 0
+        self.rate_end_seq = 0
 
     @property
     def not_dup(self) -> bool:
@@ -92,7 +99,8 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
         info.data = segment.seq != segment.end_seq
         _update_window(sk, segment, info)
         if sack_octets:
-            sack.tag(sk, sack_octets, segment.ack, info)
+            sack.tag(sk, sack_octets, segment, info)
+            sk.delivered += info.sack_delivered
         info.ece = bool(sk.ecn_ok and segment.flags & 64 and not segment.flags & SYN)
     if segment.flags & CWR and segment.seq != segment.end_seq and (sk.ecn_ok or not sk.net.release.cwr_needs_ecn):
         sk.ack_pending |= ACK_NOW
@@ -103,6 +111,7 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
         _nothing_out(sk, info, ack)
         return Verdict.NEW
     _clean_rtx_queue(sk, info)
+    loss.rack_update_reo_wnd(sk, info)
     _finish(sk, segment, info)
     return Verdict.NEW
 
@@ -112,7 +121,7 @@ def _finish(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
     if sk.tlp_high_seq:
         recovery.process_tlp_ack(sk, segment.ack, info)
     rexmit = recovery.Rexmit.NONE
-    if not info.not_dup or info.ece or info.sacked or sk.ca_state != CA_OPEN:
+    if not info.not_dup or info.ece or info.sacked or info.dsack or sk.ca_state != CA_OPEN:
         dupacks = 0
         if not (info.una_advanced or info.not_dup or info.dsack):
             dupacks = 1
@@ -138,7 +147,7 @@ def _old(sk: TcpSock, segment: Segment, flags: int, info: AckInfo, sack_octets: 
     if flags & UPDATE_TS and not sk.net.release.old_ack_keeps_timestamp:
         replace_ts_recent(sk, segment.seq)
     if sack_octets:
-        sack.tag(sk, sack_octets, segment.ack, info)
+        sack.tag(sk, sack_octets, segment, info)
         rexmit = recovery.alert(sk, info, 0)
         recovery.xmit(sk, rexmit)
     return Verdict.OLD
@@ -205,7 +214,8 @@ def store_ts_recent(sk: TcpSock) -> None:
     sk.ts_recent_stamp = sk.net.now
 
 
-PAWS_24_DAYS = 60 * 60 * 24 * 24 * 1_000_000_000
+PAWS_WRAP = 2147 * 1_000_000_000
+"""`TCP_PAWS_WRAP`: a clock that counts microseconds comes around in twice that."""
 
 
 def paws_check(sk: TcpSock, paws_window: int) -> bool:
@@ -217,7 +227,7 @@ def ts_acceptable(recent: int, stamp: int | None, value: int, now: int, paws_win
     delta = ((recent - value + 0x8000_0000) & MASK) - 0x8000_0000
     if delta <= paws_window:
         return True
-    if stamp is not None and now > stamp + PAWS_24_DAYS:
+    if stamp is not None and now >= stamp + PAWS_WRAP:
         return True
     return not recent
 
@@ -277,10 +287,12 @@ def _count_acked(sk: TcpSock, skb: TxSkb, count: int, info: AckInfo) -> None:
         sk.sacked_out -= count
     elif sk.sack_ok:
         sk.delivered += count
-        loss.rack_advance(sk, skb)
+        if not (skb.ever_retrans and rtt.ecr_before(sk, skb.mstamp // 1000)):
+            loss.rack_advance(sk, skb)
     if skb.lost:
         sk.lost_out -= count
     sk.packets_out -= count
+    loss.rate_delivered(skb, info)
     if skb.flags & SYN:
         info.syn_acked = True
         sk.retrans_stamp = 0

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_REORDERING = 300
 """`tcp_max_reordering`."""
+RACK_RECOVERY_THRESH = 16
+"""How many recoveries a longer wait outlives."""
 
 
 def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
@@ -35,7 +37,7 @@ def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
 def rack_detect_loss(sk: TcpSock) -> int:
     """`tcp_rack_detect_loss`: mark what was sent before something delivered long enough ago; us to wait for the rest."""
     if sk.reord_seen or (sk.ca_state < CA_RECOVERY and sk.sacked_out < sk.reordering):
-        reo_wnd = min((sk.rtt_min_us or 0) >> 2, sk.srtt_us >> 3)
+        reo_wnd = min(((sk.rtt_min_us or 0) >> 2) * sk.reo_wnd_steps, sk.srtt_us >> 3)
     else:
         reo_wnd = 0
     wait = 0
@@ -51,6 +53,33 @@ def rack_detect_loss(sk: TcpSock) -> int:
         else:
             wait = max(wait, remaining)
     return wait
+
+
+def rate_delivered(skb: TxSkb, info: AckInfo) -> None:
+    """`tcp_rate_skb_delivered`, as far as RACK needs it."""
+    if skb.tx_delivered is None:
+        return
+    later = skb.mstamp > info.rate_mstamp or (skb.mstamp == info.rate_mstamp and after(skb.end_seq, info.rate_end_seq))
+    if not info.prior_delivered or later:
+        info.prior_delivered = skb.tx_delivered
+        info.rate_mstamp, info.rate_end_seq = skb.mstamp, skb.end_seq
+    if skb.sacked:
+        skb.tx_delivered = None
+
+
+def rack_update_reo_wnd(sk: TcpSock, info: AckInfo) -> None:
+    """`tcp_rack_update_reo_wnd` (RFC 8985 6.2 step 4): needless retransmissions make RACK wait longer, a round at a time."""
+    if not info.prior_delivered:
+        return
+    if info.prior_delivered < sk.rack_last_delivered:
+        sk.rack_dsack_seen = False
+    if sk.rack_dsack_seen:
+        sk.reo_wnd_steps = min(255, sk.reo_wnd_steps + 1)
+        sk.rack_dsack_seen = False
+        sk.rack_last_delivered = sk.delivered
+        sk.reo_wnd_persist = RACK_RECOVERY_THRESH
+    elif not sk.reo_wnd_persist:
+        sk.reo_wnd_steps = 1
 
 
 def highest_sack(sk: TcpSock) -> int:

@@ -66,6 +66,7 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
         win = window.select(sk)
     ack = sk.rcv_nxt if rcv_nxt is None else rcv_nxt
     skb.mstamp = sk.now_us
+    skb.tx_delivered = sk.delivered
     size = len(skb.data)
     mss = sk.mss_now if size > sk.mss_now else max(size, 1)
     origin = None

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from ..net import MSEC
 from ..sock import State
 from . import congestion
-from .loss import add_reno_sack, identify_loss, limit_reno, mark_lost, rack_timeout
+from .loss import RACK_RECOVERY_THRESH, add_reno_sack, identify_loss, limit_reno, mark_lost, rack_timeout
 from .output import current_mss
 from .retransmit import retransmit_queue
-from .rtt import arm_retransmit
-from .seq import MASK, after, before
+from .rtt import arm_retransmit, ecr_before
+from .seq import after, before
 from .sock import CA_CWR, CA_DISORDER, CA_LOSS, CA_OPEN, CA_RECOVERY, INFINITE_SSTHRESH, NAGLE_OFF, TcpSock
 from .xmit import push, window_end
 
@@ -79,8 +79,7 @@ def _in_recovery(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
             add_reno_sack(sk, dupacks)
     elif _try_undo_partial(sk):
         return Rexmit.NONE
-    if sk.undo_marker and not sk.undo_retrans:
-        undo_reduction(sk, False)
+    if _try_undo_dsack(sk):
         try_to_open(sk, info)
     identify_loss(sk, info)
     if sk.ca_state != CA_RECOVERY:
@@ -95,8 +94,8 @@ def _look_for_loss(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
         if info.una_advanced:
             sk.sacked_out = 0
         add_reno_sack(sk, dupacks)
-    if sk.ca_state <= CA_DISORDER and sk.undo_marker and not sk.undo_retrans:
-        undo_reduction(sk, False)
+    if sk.ca_state <= CA_DISORDER:
+        _try_undo_dsack(sk)
     identify_loss(sk, info)
     if not sk.lost_out:
         try_to_open(sk, info)
@@ -220,14 +219,10 @@ def _mark_all_lost(sk: TcpSock) -> None:
             mark_lost(sk, skb)
 
 
-def _ecr_before(sk: TcpSock, when_ms: int) -> bool:
-    return bool(sk.saw_tstamp and sk.rcv_tsecr and before(sk.rcv_tsecr, when_ms & MASK))
-
-
 def _packet_delayed(sk: TcpSock) -> bool:
     """`tcp_packet_delayed`: the ACK answers what was sent before the retransmission."""
     if sk.retrans_stamp:
-        return _ecr_before(sk, sk.retrans_stamp // 1_000_000)
+        return ecr_before(sk, sk.retrans_stamp // 1_000_000)
     if sk.state is State.SYN_SENT:
         # The SYN's acknowledgement has just cleared the stamp.
         return False
@@ -261,9 +256,20 @@ def _held_open(sk: TcpSock) -> bool:
     return False
 
 
+def _try_undo_dsack(sk: TcpSock) -> bool:
+    """All that was retransmitted had arrived."""
+    if not sk.undo_marker or sk.undo_retrans:
+        return False
+    sk.reo_wnd_persist = min(RACK_RECOVERY_THRESH, sk.reo_wnd_persist + 1)
+    undo_reduction(sk, False)
+    return True
+
+
 def _try_undo_recovery(sk: TcpSock) -> bool:
     if _may_undo(sk):
         undo_reduction(sk, False)
+    elif sk.reo_wnd_persist:
+        sk.reo_wnd_persist -= 1
     if _held_open(sk):
         return True
     sk.ca_state = CA_OPEN
@@ -322,7 +328,7 @@ def process_tlp_ack(sk: TcpSock, ack: int, info: AckInfo) -> None:
     """`tcp_process_tlp_ack` (RFC 8985 7.4)."""
     if before(ack, sk.tlp_high_seq):
         return
-    if not sk.tlp_retrans or info.dsack:
+    if not sk.tlp_retrans or info.tlp_dsack:
         sk.tlp_high_seq = 0
     elif after(ack, sk.tlp_high_seq):
         init_reduction(sk)

@@ -7,7 +7,7 @@ One timer stands for retransmission, loss probe, reordering and zero-window prob
 from __future__ import annotations
 
 from ..net import MSEC, SEC
-from .seq import MASK, after
+from .seq import MASK, after, before
 from .sock import RTO_MAX, RTO_MIN, TcpSock
 
 RETRANS, LOSS_PROBE, REO_TIMEOUT, PROBE0 = "retrans", "loss_probe", "reo_timeout", "probe0"
@@ -66,6 +66,11 @@ def update(sk: TcpSock, seq_rtt_us: int, sack_rtt_us: int, ca_rtt_us: int, acked
     set_rto(sk)
     sk.backoff = 0
     return True
+
+
+def ecr_before(sk: TcpSock, when_ms: int) -> bool:
+    """`tcp_tsopt_ecr_before`: the echoed timestamp is from before then."""
+    return bool(sk.saw_tstamp and sk.rcv_tsecr and before(sk.rcv_tsecr, when_ms & MASK))
 
 
 def set_rto(sk: TcpSock) -> None:

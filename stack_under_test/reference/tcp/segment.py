@@ -152,7 +152,7 @@ class TxSkb:
 
     __slots__ = (
         "data", "end_seq", "eor", "ever_retrans", "flags", "gso_size", "lost", "mstamp", "origin", "pcount", "retrans",
-        "sacked", "seq", "truesize",
+        "sacked", "seq", "truesize", "tx_delivered",
     )  # fmt: skip
 
     def __init__(self, seq: int, flags: int) -> None:
@@ -168,6 +168,8 @@ class TxSkb:
         self.lost = False
         self.retrans = False
         self.ever_retrans = False
+        self.tx_delivered: int | None = None
+        """`tx.delivered`: how much the peer had when this was sent; None when that has been looked at."""
         self.truesize = EMPTY_SKB
         self.origin: Origin | None = None
         """Shared with what looped back from this."""

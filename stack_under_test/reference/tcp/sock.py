@@ -217,6 +217,11 @@ class TcpSock(Sock):
         self.rack_rtt_us = 0
         self.rack_advanced = False
         self.reord_seen = 0
+        self.dsack_dups = 0
+        self.rack_dsack_seen = False
+        self.reo_wnd_steps = 1
+        self.reo_wnd_persist = 0
+        self.rack_last_delivered = 0
         self.pacing_rate = (1 << 64) - 1
         self.mss_now = MSS_DEFAULT
         self.wstamp_ns = 0

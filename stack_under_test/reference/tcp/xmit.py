@@ -114,6 +114,7 @@ def fragment(sk: TcpSock, skb: TxSkb, length: int, mss: int, queue_index: int = 
     rest.eor, skb.eor = skb.eor, False
     rest.sacked, rest.lost, rest.retrans, rest.ever_retrans = skb.sacked, skb.lost, skb.retrans, skb.ever_retrans
     rest.mstamp = skb.mstamp
+    rest.tx_delivered = skb.tx_delivered
     skb.flags &= ~(FIN | PSH)
     skb.data = skb.data[:length]
     skb.end_seq = rest.seq
