@@ -164,11 +164,8 @@ class Pair:
         step = _unsteady(program, (left, right), traits)
         if step is None and found.kind in ("frames.missing", "frames.extra") and not traits[0].virtual_time:
             step = tick_from(left, right, found.step)
-        if (
-            step is None
-            and found.kind in ("frames.missing", "completion.missing")
-            and self._comes_later(program, left, found.step)
-        ):
+        missing = found.kind in ("frames.missing", "completion.missing")
+        if step is None and missing and self._comes_later(program, left, found.step):
             step = found.step
         return step if step is not None and step <= found.step else None
 
