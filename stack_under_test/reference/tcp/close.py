@@ -158,6 +158,7 @@ def disconnect(sk: TcpSock) -> None:
     sk.shutdown = 0
     sk.done = False
     sk.route = None
-    if not sk.userlocks & SOCK_BINDPORT_LOCK:
+    if old is not State.CLOSE and not sk.userlocks & SOCK_BINDPORT_LOCK:
+        # `tcp_set_state` gives a port back that was chosen by lot: only where the state changes.
         sk.proto.put_port(sk)
     sk.error_report()
