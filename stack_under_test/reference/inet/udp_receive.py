@@ -332,10 +332,11 @@ def _learn_pmtu(sk: UdpSock, source: bytes, destination: bytes, mtu: int) -> Non
     """`ipv4_sk_update_pmtu`: about the path the quoted packet took, which may differ from the socket's."""
     if sk.pmtudisc in (abi.IP_PMTUDISC_INTERFACE, abi.IP_PMTUDISC_OMIT):
         return
+    had_route = sk.route is not None
     try:
         route = route_output(sk.net, destination, source, sk.bound_dev_if, any_source=sk.transparent)
         update_pmtu(sk.net, sk_route(sk) or route, mtu)
-        if sk.route is not None and sk_route(sk) is None:
+        if had_route and sk_route(sk) is None:
             sk.route = route_output(sk.net, destination, source, sk.bound_dev_if, any_source=sk.transparent)
     except Fail:
         return
