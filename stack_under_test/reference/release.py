@@ -39,6 +39,8 @@ class Release:
     """`move_addr_to_user` stores the length even if the address then cannot be."""
     unsigned_window_clamp: bool = False
     """A negative TCP_WINDOW_CLAMP is a very large one, not the smallest."""
+    bounds_tx_delay: bool = True
+    """TCP_TX_DELAY refuses what is negative, or too long for a round-trip time."""
     pmtu_without_socket: bool = False
     """A path MTU is learnt from ICMP about UDP that no socket has sent, too."""
     advmss_follows_path: bool = True
@@ -84,6 +86,7 @@ LINUX_6_12 = Release(
     priority_message=False,
     stores_length_first=False,
     unsigned_window_clamp=True,
+    bounds_tx_delay=False,
     pmtu_without_socket=True,
     advmss_follows_path=False,
     cwr_needs_ecn=False,

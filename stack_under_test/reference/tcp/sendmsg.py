@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from errno import EAGAIN, EINVAL, EPIPE
+from errno import EAGAIN, EPIPE
 
 from ...contract import abi
 from ..errors import Fail, NotModelled
+from ..inet.control import each, socket_level
 from ..net import MSEC
+from ..release import Release
 from ..sock import SEND_SHUTDOWN, Message, State, deadline, interrupted
 from ..wait import MayBlock, Wait, Wakeup
 from . import congestion
@@ -48,7 +50,7 @@ def _blocking(sender: _Sender, full: bool) -> Generator[Wait, Wakeup, int]:
         if not sk.is_open():
             yield from _wait_connect(sk, timeout, until)
         if message.control:
-            check_control(message.control)
+            check_control(message.control, sk.net.release)
         while full or not sender.fill():
             full = False
             yield from _wait_memory(sk, timeout, until)
@@ -58,19 +60,11 @@ def _blocking(sender: _Sender, full: bool) -> Generator[Wait, Wakeup, int]:
     return sender.finish()
 
 
-def check_control(control: bytes) -> None:
-    """`sock_cmsg_send`: only SOL_SOCKET messages are looked at, and of those TCP uses none that is modelled."""
-    at = 0
-    while at + 16 <= len(control):
-        length = int.from_bytes(control[at : at + 8], "little")
-        level = int.from_bytes(control[at + 8 : at + 12], "little")
-        if length < 16 or length > len(control) - at:
-            raise Fail(EINVAL, "sock_cmsg_send: CMSG_OK")
+def check_control(control: bytes, release: Release) -> None:
+    """`sock_cmsg_send`: only SOL_SOCKET messages are looked at."""
+    for level, kind, data in each(control):
         if level == abi.SOL_SOCKET:
-            kind = int.from_bytes(control[at + 12 : at + 16], "little")
-            if kind not in (1, 2):
-                raise NotModelled(f"SOL_SOCKET control message {kind}")
-        at += (length + 7) & ~7
+            socket_level(kind, data, release)
 
 
 def _wait_connect(sk: TcpSock, timeout: int | None, until: int | None) -> Generator[Wait, Wakeup, None]:

@@ -22,7 +22,7 @@ from . import info, window
 from .established import keepalive_time
 from .output import send_probe
 from .recvmsg import cleanup_rbuf
-from .sock import ACK_PUSHED, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TIMEOUT_INIT, TcpSock
+from .sock import ACK_PUSHED, DELACK_MAX, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, RTO_MAX, RTO_MIN, TIMEOUT_INIT, TcpSock
 from .xmit import push_pending_frames
 
 MAX_KEEPIDLE = 32767
@@ -30,6 +30,8 @@ MAX_KEEPINTVL = 32767
 MAX_KEEPCNT = 127
 MAX_SYNCNT = 127
 FIN_TIMEOUT_MAX = 120
+MAX_TX_DELAY = 1 << 28
+USEC = 1000
 CA_NAME_MAX = 16
 AVAILABLE_CONGESTION = ("reno", "bbr", "cubic")
 
@@ -303,13 +305,29 @@ def _thin_dupack(sk: TcpSock, number: int) -> None:
 
 
 def _tx_delay(sk: TcpSock, number: int) -> None:
+    if sk.net.release.bounds_tx_delay and not 0 <= number < MAX_TX_DELAY:
+        raise Fail(EINVAL, "do_tcp_setsockopt: TCP_TX_DELAY")
     if number:
         raise NotModelled("TCP_TX_DELAY")
 
 
-def _cc_deferred(what: str) -> Set:
+def _rto_max(sk: TcpSock, number: int) -> None:
+    if not 1000 <= number <= RTO_MAX // MSEC:
+        raise Fail(EINVAL, "do_tcp_setsockopt: TCP_RTO_MAX_MS")
+    if number * MSEC != RTO_MAX:
+        raise NotModelled("TCP_RTO_MAX_MS")
+
+
+def _at_most(usual: int, what: str) -> Set:
+    """A time in microseconds, counted in ticks: from two of them to what is usual, and nothing else is modelled."""
+
     def setter(sk: TcpSock, number: int) -> None:
-        raise NotModelled(what)
+        tick = SEC // sk.net.release.hz
+        time = -(-(number & 0xFFFF_FFFF) * USEC // tick) * tick
+        if not 2 * tick <= time <= usual:
+            raise Fail(EINVAL, f"do_tcp_setsockopt: {what}")
+        if time != usual:
+            raise NotModelled(what)
 
     return setter
 
@@ -355,9 +373,9 @@ SETTERS: Mapping[int, Set] = MappingProxyType(
         abi.TCP_NOTSENT_LOWAT: _notsent_lowat,
         abi.TCP_INQ: _flag("recvmsg_inq"),
         abi.TCP_TX_DELAY: _tx_delay,
-        abi.TCP_RTO_MAX_MS: _cc_deferred("TCP_RTO_MAX_MS"),
-        abi.TCP_RTO_MIN_US: _cc_deferred("TCP_RTO_MIN_US"),
-        abi.TCP_DELACK_MAX_US: _cc_deferred("TCP_DELACK_MAX_US"),
+        abi.TCP_RTO_MAX_MS: _rto_max,
+        abi.TCP_RTO_MIN_US: _at_most(RTO_MIN, "TCP_RTO_MIN_US"),
+        abi.TCP_DELACK_MAX_US: _at_most(DELACK_MAX, "TCP_DELACK_MAX_US"),
         TCP_AO_REPAIR: _set_ao_repair,
     }
 )
@@ -405,9 +423,9 @@ GETTERS: Mapping[int, Get] = MappingProxyType(
         abi.TCP_INQ: lambda sk: int(sk.recvmsg_inq),
         abi.TCP_SAVE_SYN: lambda sk: sk.save_syn,
         abi.TCP_IS_MPTCP: lambda sk: 0,
-        abi.TCP_RTO_MAX_MS: lambda sk: 120_000,
-        abi.TCP_RTO_MIN_US: lambda sk: 200_000,
-        abi.TCP_DELACK_MAX_US: lambda sk: 200_000,
+        abi.TCP_RTO_MAX_MS: lambda sk: RTO_MAX // MSEC,
+        abi.TCP_RTO_MIN_US: lambda sk: RTO_MIN // USEC,
+        abi.TCP_DELACK_MAX_US: lambda sk: DELACK_MAX // USEC,
         TCP_AO_REPAIR: _ao_repair,
     }
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from errno import EINVAL, ENOPROTOOPT
+
 import pytest
 
 from stack_under_test.contract.parser import parse_program
-from stack_under_test.contract.trace import Returned
+from stack_under_test.contract.trace import Returned, Unsupported
 from stack_under_test.contract.world import KERNEL
 from stack_under_test.reference.release import LINUX_6_12, LINUX_6_18, Release, of_kernel
 from stack_under_test.reference.target import ReferenceTarget
@@ -41,3 +43,26 @@ def test_a_user_mode_kernel_is_built_without_compat() -> None:
     user_mode = of_kernel("6.12.117", "um")
     assert (user_mode.name, user_mode.compat, user_mode.sums_all_ones) == ("6.12", False, False)
     assert of_kernel("6.12.117", "x86_64").compat
+
+
+@pytest.mark.parametrize(
+    ("call", "older", "newer"),
+    [
+        ("setsockopt(r0, SOL_TCP, TCP_TX_DELAY, [-1], 4)", Unsupported("TCP_TX_DELAY"), EINVAL),
+        ("setsockopt(r0, SOL_TCP, TCP_TX_DELAY, [268435456], 4)", Unsupported("TCP_TX_DELAY"), EINVAL),
+        ("setsockopt(r0, SOL_TCP, TCP_TX_DELAY, [0], 4)", 0, 0),
+        ("setsockopt(r0, SOL_TCP, TCP_RTO_MAX_MS, [999], 4)", ENOPROTOOPT, EINVAL),
+        ("setsockopt(r0, SOL_TCP, TCP_RTO_MAX_MS, [1000], 4)", ENOPROTOOPT, Unsupported("TCP_RTO_MAX_MS")),
+        ("setsockopt(r0, SOL_TCP, TCP_RTO_MIN_US, [4000], 4)", ENOPROTOOPT, EINVAL),
+        ("setsockopt(r0, SOL_TCP, TCP_RTO_MIN_US, [4001], 4)", ENOPROTOOPT, Unsupported("TCP_RTO_MIN_US")),
+        ("setsockopt(r0, SOL_TCP, TCP_DELACK_MAX_US, [200000], 4)", ENOPROTOOPT, 0),
+        ("setsockopt(r0, SOL_TCP, TCP_DELACK_MAX_US, [-1], 4)", ENOPROTOOPT, EINVAL),
+    ],
+)
+def test_what_newer_options_take(call: str, older: int | Unsupported, newer: int | Unsupported) -> None:
+    program = parse_program(f"r0 = socket(AF_INET, SOCK_STREAM, 0)\n{call}\n")
+    target = ReferenceTarget()
+    for uname, expected in (("6.12.117", older), ("6.18.44", newer)):
+        target.adopt(((KERNEL, uname),))
+        outcome = target.run(program).steps[1].outcome
+        assert (outcome.errno if isinstance(outcome, Returned) else outcome) == expected
