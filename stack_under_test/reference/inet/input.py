@@ -50,10 +50,14 @@ def receive(net: Net, octets: bytes) -> None:
 
 def drain(net: Net) -> None:
     """Receive what looped back, and what that sends to this host in turn, until there is nothing."""
+    while net.backlog or _release(net):
+        arrive(net)
+
+
+def arrive(net: Net) -> None:
+    """Receive what looped back; what is for a socket whose lock a call holds waits there."""
     backlog = net.backlog
-    while backlog or _release(net):
-        if not backlog:
-            continue
+    while backlog:
         octets, route, origin = backlog.popleft()
         packet = _checked(octets)
         if packet is not None and route.local:

@@ -1,13 +1,14 @@
 """The socket lock's backlog: segments that loop back to a socket while a call holds its lock (`tcp_add_backlog`).
 
-They are processed as the call lets go (`release_sock`, also before it sleeps).  Until then acknowledgements with the same
-options merge into the first, so that of several windows only the last is heard.
+They are processed as the call lets go (`release_sock`, also before it sleeps), or looks after them (`flush`).  Until then
+acknowledgements with the same options merge into the first, so that of several windows only the last is heard.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+from ..inet import input as inet_input
 from . import reply, steps
 from .segment import ACK, CWR, ECE, RST, SYN, URG, Segment
 from .seq import before
@@ -17,6 +18,17 @@ from .sock import TcpSock
 def hold(sk: TcpSock) -> None:
     """`lock_sock`, by the running call or one that goes on."""
     sk.net.lock = Backlog(sk)
+
+
+def flush(sk: TcpSock) -> bool:
+    """`sk_flush_backlog`, in the middle of a call: whether anything was waiting."""
+    net = sk.net
+    inet_input.arrive(net)
+    if not isinstance(net.lock, Backlog) or not net.lock.waiting:
+        return False
+    inet_input.drain(net)
+    hold(sk)
+    return True
 
 
 def receive(sk: TcpSock, segment: Segment) -> None:
@@ -43,6 +55,10 @@ class Backlog:
         self.sk = sk
         self._arriving: deque[Segment] = deque()
         self._released: deque[Segment] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._arriving or self._released)
 
     def add(self, segment: Segment) -> None:
         """`tcp_add_backlog`."""

@@ -13,12 +13,15 @@ from ..release import Release
 from ..sock import SEND_SHUTDOWN, Message, State, deadline, interrupted
 from ..wait import MayBlock, Wait, Wakeup
 from . import congestion
-from .backlog import hold
+from .backlog import flush, hold
 from .output import bound_to_half_window, current_mss
 from .segment import ACK, PAGE_FRAGMENT, PSH, TxSkb
 from .seq import MASK, after
 from .sock import GSO_MAX_SIZE, NAGLE_CORK, NAGLE_PUSH, TcpSock
 from .xmit import push, queue_skb, write_xmit
+
+FLUSH_AFTER = 16
+"""Segments begun by one call until it looks after what has come meanwhile."""
 
 
 def sendmsg(sk: TcpSock, message: Message) -> MayBlock[int]:
@@ -121,29 +124,34 @@ class _Sender:
         self.copied = 0
         self.mss = 0
         self.goal = 0
+        self.segments = 0
+        """Begun since the backlog was last looked after."""
 
     def _measure(self) -> None:
-        """`tcp_send_mss`: the MSS now, and how large a burst may get."""
+        """`tcp_send_mss`: the MSS now, and how large a burst may get; no more when the connection has failed."""
         sk = self.sk
         self.mss = current_mss(sk)
-        if self.message.flags & abi.MSG_OOB:
-            self.goal = self.mss
-            return
         goal = bound_to_half_window(sk, GSO_MAX_SIZE)
-        self.goal = max(goal // self.mss * self.mss, self.mss)
+        self.goal = self.mss if self.message.flags & abi.MSG_OOB else max(goal // self.mss * self.mss, self.mss)
+        if sk.err or sk.shutdown & SEND_SHUTDOWN:
+            raise Fail(EPIPE, "tcp_sendmsg: error or shutdown")
 
     def fill(self) -> bool:
         """Copy as much as there is room for. True: everything; False: wait for room."""
         sk, message = self.sk, self.message
         self._measure()
-        if sk.err or sk.shutdown & SEND_SHUTDOWN:
-            raise Fail(EPIPE, "tcp_sendmsg: error or shutdown")
         while message.iter.count:
             skb = sk.write_queue[-1] if sk.write_queue else None
             room = self.goal - len(skb.data) if skb is not None else 0
             if skb is None or room <= 0 or skb.eor:
                 if not sk.memory_free():
                     return self._wait_for_space()
+                if self.segments >= FLUSH_AFTER:
+                    self.segments = 0
+                    if flush(sk):
+                        self._measure()
+                        continue
+                self.segments += 1
                 skb = TxSkb(sk.write_seq, ACK)
                 queue_skb(sk, skb)
                 sk.nonagle &= ~NAGLE_PUSH
