@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ...contract.abi import IP_PMTUDISC_DO, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
 from ..errors import Fail
 from .header_options import HeaderOptions, build, for_later_fragments
-from .routing import Kind, Route, dst_mtu, mtu_locked, route_output, sk_lookup, sk_route
+from .routing import Kind, Route, dst_mtu, flushed, mtu_locked, route_output, sk_lookup, sk_route
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -170,7 +170,9 @@ def fragments(octets: bytes, mtu: int) -> list[bytes]:
 
 
 def transmit(net: Net, route: Route, octets: bytes, loop: bool = True) -> None:
-    """`dst_output`: to the link, back to this host, or both (`ip_mc_output`)."""
+    """`dst_output`: to the link, back to this host, or both (`ip_mc_output`); nowhere without a device."""
+    if flushed(route):
+        return
     if route.kind in (Kind.LOCAL, Kind.UNICAST):
         if route.local:
             net.loop(octets, route)

@@ -297,12 +297,13 @@ def update_pmtu(net: Net, route: Route, mtu: int) -> None:
 def sk_route(sk: Sock) -> Route | None:
     """`sk_dst_check`: the socket's route, if it still holds; else the socket has none any more."""
     route = sk.route
-    if route is not None and (route.generation != sk.net.route_generation or _flushed(route)):
+    if route is not None and (route.generation != sk.net.route_generation or flushed(route)):
         route = sk.route = None
     return route
 
 
-def _flushed(route: Route) -> bool:
+def flushed(route: Route) -> bool:
+    """Whether the route has lost its device."""
     return route.exception is not None and route.exception.flushed
 
 

@@ -74,7 +74,6 @@ def send_reset_closed(sk: TcpSock) -> None:
     """The reset of a socket that is closed already."""
     send_active_reset(sk)
     sk.ack_pending = 0
-    sk.disarm("delack")
 
 
 def _wait_close(sk: TcpSock, timeout: int | None) -> Generator[Wait, Wakeup, None]:

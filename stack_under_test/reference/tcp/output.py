@@ -118,7 +118,6 @@ def event_ack_sent(sk: TcpSock) -> None:
             sk.ack_ato = ATO_MIN
     sk.ack_pending = 0
     sk.ack_retry = 0
-    sk.disarm("delack")
 
 
 def _event_data_sent(sk: TcpSock) -> None:

@@ -312,7 +312,8 @@ def urgent(sk: TcpSock, segment: Segment) -> None:
     if sk.urg_data == URG_NOTYET:
         at = (sk.urg_seq - segment.seq + segment.doff - (1 if segment.flags & SYN else 0)) & MASK
         if at < segment.doff + len(segment.payload):
-            octet = segment.payload[at - segment.doff] if at >= segment.doff else 0
+            # A pointer behind us leads into the header: Linux reads what is there.
+            octet = segment.payload[at - segment.doff] if at >= segment.doff else segment.header[at]
             sk.urg_data = URG_VALID | octet
             if not sk.dead:
                 sk.data_ready()

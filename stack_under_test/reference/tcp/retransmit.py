@@ -65,7 +65,7 @@ def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
         if skb.lost:
             sk.lost_out += skb.pcount + rest.pcount - old
     else:
-        _collapse_and_count(sk, skb, mss)
+        _collapse_and_count(sk, skb, mss, min(avail, mss))
     transmit(sk, skb)
     skb.ever_retrans = True
     sk.total_retrans += skb.pcount
@@ -73,16 +73,17 @@ def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
     return True
 
 
-def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int) -> None:
-    """`tcp_retrans_try_collapse`: small neighbours not sent again yet travel along."""
+def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int, space: int) -> None:
+    """`tcp_retrans_try_collapse`: where it does not fill `space`, small neighbours travel along."""
     index = sk.rtx_queue.index(skb)
-    while skb.pcount == 1 and not skb.flags & (SYN | FIN) and index + 1 < len(sk.rtx_queue):
+    smaller = len(skb.data) < space
+    while smaller and skb.pcount == 1 and not skb.flags & (SYN | FIN) and index + 1 < len(sk.rtx_queue):
         follower = sk.rtx_queue[index + 1]
         if (
             follower.sacked
             or follower.flags & SYN
             or follower.pcount > 1
-            or len(skb.data) + len(follower.data) > mss
+            or len(skb.data) + len(follower.data) > space
             or after(follower.end_seq, window_end(sk))
             or skb.eor
         ):

@@ -87,8 +87,8 @@ def arm_retransmit(sk: TcpSock, delay: int, kind: str = RETRANS) -> None:
 
 
 def clear_retransmit(sk: TcpSock) -> None:
+    """`inet_csk_clear_xmit_timer`: nothing is to be done; the timer itself stays in the wheel, at its place."""
     sk.pending = ""
-    sk.disarm("xmit")
 
 
 def rto_left(sk: TcpSock) -> int:

@@ -44,12 +44,12 @@ class Origin:
 class Segment:
     """A received TCP segment; ports and numbers in host order, addresses 4 octets.
 
-    `options` are the raw option octets, `length` the packet's length on the link (for truesize).
+    `header` is the raw header, `options` its option octets, `length` the packet's length on the link (for truesize).
     """
 
     __slots__ = (
-        "ack", "daddr", "doff", "dport", "end_seq", "flags", "ip_options", "length", "looped", "options", "origin", "payload",
-        "reserved", "saddr", "segs", "seq", "sport", "tos", "ttl", "urgent", "window",
+        "ack", "daddr", "doff", "dport", "end_seq", "flags", "header", "ip_options", "length", "looped", "options", "origin",
+        "payload", "reserved", "saddr", "segs", "seq", "sport", "tos", "ttl", "urgent", "window",
     )  # fmt: skip
 
     sport: int
@@ -62,6 +62,7 @@ class Segment:
     window: int
     urgent: int
     doff: int
+    header: bytes
     options: bytes
     payload: bytes
     saddr: bytes
@@ -94,6 +95,7 @@ def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length:
     segment.window = window
     segment.urgent = urgent
     segment.doff = doff
+    segment.header = octets[:doff]
     segment.options = octets[20:doff]
     segment.payload = octets[doff:]
     segment.end_seq = (seq + size - doff + (flags >> 1 & 1) + (flags & 1)) & MASK
