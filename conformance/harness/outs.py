@@ -59,6 +59,7 @@ class Out(NamedTuple):
 
 
 _RECEIVING = frozenset({"recv", "recvfrom", "recvmsg"})
+_SOME_PORT = b"\1\0\0\0"
 _READING = _RECEIVING | {"read", "readv"}
 
 
@@ -123,6 +124,8 @@ class Decoder:
         if isinstance(buffer, Buffer) and len(octets) < buffer.size <= 128 and octets:
             octets = octets.ljust(buffer.size, bytes((FILL,)))
         family = int.from_bytes(octets[:2], "little")
+        if family == abi.AF_NETLINK and any(octets[4:8]):
+            octets = octets[:4] + _SOME_PORT[: len(octets) - 4] + octets[8:]
         if len(octets) < 4 or family not in (abi.AF_INET, abi.AF_INET6):
             return Out(path, "sockaddr", (family, 0, octets[2:] if family != abi.AF_INET else b"") if octets else ())
         protocol = self.facts.protocol(call.args[0])

@@ -116,9 +116,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "the time select leaves in its timeout", "zero or not", "it is what a clock says at that moment"
         ),
         "identity": Rule(
-            "SO_COOKIE, SO_NETNS_COOKIE, SO_INCOMING_CPU, SO_INCOMING_NAPI_ID; the process in SO_PEERCRED; device, "
-            "inode, owner and times of fstat",
-            "only their length is compared",
+            "SO_COOKIE, SO_NETNS_COOKIE, SO_INCOMING_CPU, SO_INCOMING_NAPI_ID; the process in SO_PEERCRED; the "
+            "port of a netlink socket; device, inode, owner and times of fstat",
+            "only their length is compared, of a process and a netlink port also whether there is one",
             "they name an object or a place on one machine",
         ),
         "measured": Rule(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import stat
 import tempfile
 
+from stack_under_test.contract import abi
 from stack_under_test.worker import kernel
 
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
@@ -22,7 +24,7 @@ KEPT = sum(1 << bit for bit in (_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_
 
 
 class Surroundings:
-    """The worker's own descriptors: /proc, /dev/null, and the root directory if it is a private one."""
+    """The worker's own descriptors: /proc, /dev/null, the root directory if it is a private one, and a socket (`_stamping`)."""
 
     def __init__(self, keep: tuple[int, ...], private_root: bool) -> None:
         """Every descriptor but those in `keep`, which must lie beyond the programs' range, is closed."""
@@ -33,8 +35,9 @@ class Surroundings:
             self.proc = _directory("/proc")
             null = kernel.own_fd(os.open("/dev/null", os.O_RDWR))
             self.root = _private_root() if private_root else None
+            stamping = kernel.own_fd(_stamping().detach())
         self._null = null
-        mine = sorted({fd for fd in (*keep, self.proc, null, self.root) if fd is not None})
+        mine = sorted({fd for fd in (*keep, self.proc, null, self.root, stamping) if fd is not None})
         for low, high in zip([kernel.PROGRAM_FDS - 1, *mine], [*mine, kernel.HIGHEST_OWN_FD + 1], strict=True):
             if high - low > 1:
                 kernel.close_range(low + 1, high - 1)
@@ -64,6 +67,14 @@ class Surroundings:
         for name in os.listdir(self.root):
             if stat.S_ISSOCK(os.stat(name, dir_fd=self.root, follow_symlinks=False).st_mode):
                 os.unlink(name, dir_fd=self.root)
+
+
+def _stamping() -> socket.socket:
+    """While it is open the kernel notes when packets arrive.  It begins to only some time after the first socket has asked
+    for that, so it would be up to chance whether a program that asks is told of its first packets."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, abi.SO_TIMESTAMP, 1)
+    return sock
 
 
 def _directory(path: str) -> int | None:

@@ -183,6 +183,13 @@ def test_values_of_options_stored() -> None:
     assert stored("epoll_wait(3, &events[24], 2, 0)", ("arg1", events)) == ["arg1: [{EPOLLIN|EPOLLOUT, data=7}]"]
 
 
+def test_ports_of_netlink_sockets_are_not_compared() -> None:
+    text = "getsockname(3, &addr[12], &[12])"
+    one, other, none = (struct.pack("<HHII", 16, 0, port, 0) for port in (77, 99, 0))
+    assert stored(text, ("arg1", one)) == stored(text, ("arg1", other)) != stored(text, ("arg1", none))
+    assert stored(text, ("arg1", one[:6])) == stored(text, ("arg1", other[:6]))
+
+
 def test_an_option_taken_for_data_hides_what_it_echoes() -> None:
     text = "< tcp 1 > 2 . <nop, nop, TS val 7 ecr ts+0> {doff 5}\nrecv(3, &buf[99], 99, 0)"
     octets = bytes.fromhex("0101080a00000007")

@@ -302,6 +302,19 @@ def test_a_wait_whose_address_is_bad(linux: LinuxTarget) -> None:
     assert results(linux.run(program(call("poll", -1, 0, -1)))) == ["Blocked"]
 
 
+def test_the_first_packet_has_its_time(linux: LinuxTarget) -> None:
+    """Linux begins to note when packets arrive only some time after a socket asks, unless another one has already."""
+    control = MsgHdr(iov=IoVec(((Buffer(8), 8),)), control=Buffer(64, "control"), controllen=64)
+    asked = program(
+        *established(NONBLOCK),
+        call("setsockopt", Ref(5), abi.SOL_SOCKET, abi.SO_TIMESTAMP, Ints((1,)), 4),
+        segment(ACK, 1, 1, b"x"),
+        call("recvmsg", Ref(5), control, 0),
+    )
+    for _ in range(10):
+        assert out(linux.run(asked).steps[8], "arg1.controllen") == (32).to_bytes(8, "little")
+
+
 def test_raw_frames(linux: LinuxTarget) -> None:
     """A packet that is none is refused by the link; a good one by octets is answered."""
     echo = ipv4.write(ipv4.Ipv4(PEER_IP, STACK_IP, icmp.PROTOCOL, icmp.write(icmp.Icmp(8, 0, bytes(4), b"echo"))))
