@@ -36,7 +36,7 @@ def test_a_kernel_that_was_not_built_says_how_to_build_it() -> None:
 def test_every_release_has_every_patch_once(release: str) -> None:
     names = [path.name for path in sources.patch_files(Kernel(release))]
     assert names == sorted(set(names))
-    assert len(names) == 8
+    assert len(names) == 9
 
 
 def test_patches_and_fragments_end_in_a_newline() -> None:
