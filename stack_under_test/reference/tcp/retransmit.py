@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import Fail
+from ..inet.routing import sk_lookup
 from . import congestion, rtt
 from .output import current_mss, transmit
 from .segment import FIN, SYN, TxSkb
@@ -44,9 +46,14 @@ def retransmit(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
 
 
 def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
-    """`__tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it."""
+    """`__tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it or there is no way there."""
     if before(skb.seq, sk.snd_una):
         _drop_acked_head(sk, skb)
+    try:
+        sk_lookup(sk)
+    except Fail as failure:
+        sk.err_soft = failure.errno
+        return False
     mss = current_mss(sk)
     end = window_end(sk)
     avail = (end - skb.seq) & MASK if before(skb.seq, end) else 0
@@ -61,16 +68,14 @@ def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
         old = skb.pcount
         rest = fragment(sk, skb, length, mss)
         sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
-        sk.packets_out += skb.pcount + rest.pcount - old
-        if skb.lost:
-            sk.lost_out += skb.pcount + rest.pcount - old
+        _fewer(sk, skb, old - skb.pcount - rest.pcount)
     else:
         _collapse_and_count(sk, skb, mss, min(avail, mss))
-    transmit(sk, skb)
+    error = transmit(sk, skb)
     skb.ever_retrans = True
     sk.total_retrans += skb.pcount
     sk.bytes_retrans += len(skb.data)
-    return True
+    return not error
 
 
 def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int, space: int) -> None:
@@ -94,16 +99,20 @@ def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int, space: int) -> None:
         skb.eor = follower.eor
         skb.truesize += follower.truesize
         del sk.rtx_queue[index + 1]
-        sk.packets_out -= follower.pcount
-        if follower.lost:
-            sk.lost_out -= follower.pcount
-        if follower.retrans:
-            sk.retrans_out -= follower.pcount
+        _fewer(sk, follower, follower.pcount)
     old = skb.pcount
-    delta = set_pcount(skb, mss) - old
-    sk.packets_out += delta
-    if skb.lost:
-        sk.lost_out += delta
+    _fewer(sk, skb, old - set_pcount(skb, mss))
+
+
+def _fewer(sk: TcpSock, skb: TxSkb, count: int) -> None:
+    """`tcp_adjust_pcount`: what is sent is cut into `count` segments fewer, or more; without SACK it is not known which of them
+    the duplicate ACKs stood for."""
+    sk.packets_out -= count
+    sk.sacked_out -= count if skb.sacked else 0
+    sk.retrans_out -= count if skb.retrans else 0
+    sk.lost_out -= count if skb.lost else 0
+    if not sk.sack_ok and count > 0:
+        sk.sacked_out -= min(sk.sacked_out, count)
 
 
 def _drop_acked_head(sk: TcpSock, skb: TxSkb) -> None:
