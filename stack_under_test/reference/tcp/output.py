@@ -56,8 +56,9 @@ def syn_options(sk: TcpSock) -> bytes:
     return options.opening(sk.advmss, wscale, bool(sysctl.tcp_sack), ts)
 
 
-def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
-    """`__tcp_transmit_skb`: one skb, cut into segments of the current MSS as segmentation offload would."""
+def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
+    """`__tcp_transmit_skb`: one skb, cut into segments of the current MSS as segmentation offload would.  Returns 0, or the
+    errno with which IP refused it."""
     if skb.flags & SYN:
         opts = syn_options(sk)
         win = min(sk.rcv_wnd, 65535)
@@ -82,8 +83,8 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
         flags = skb.flags | burst if last else skb.flags & ~(FIN | PSH)
         if at:
             flags &= ~CWR
-        _send(sk, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss], origin)
-        if last:
+        error = _send(sk, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss], origin)
+        if last or error:
             break
         at += mss
     sk.segs_out += max(1, skb.pcount)
@@ -93,9 +94,10 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> None:
         _event_data_sent(sk)
         sk.data_segs_out += skb.pcount
         sk.bytes_sent += size
+    return error
 
 
-def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, data: bytes, origin: Origin | None) -> None:
+def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, data: bytes, origin: Origin | None) -> int:
     urgent = 0
     if sk.snd_up != sk.snd_una and before(seq, sk.snd_up):
         if before(sk.snd_up, (seq + 0x10000) & MASK):
@@ -105,7 +107,7 @@ def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, da
             urgent = 0xFFFF
             flags |= URG
     octets = header((sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr))
-    ip.queue_xmit(sk, octets, origin)
+    return ip.queue_xmit(sk, octets, origin)
 
 
 def event_ack_sent(sk: TcpSock) -> None:

@@ -215,7 +215,7 @@ def write_xmit(sk: TcpSock, mss: int, nonagle: int, push_one: int = 0) -> bool:
 
 
 def _send_head(sk: TcpSock, mss: int, segs: int, quota: int, nonagle: int) -> bool:
-    """Cut the head to what may go and send it; False when there is nothing in it."""
+    """Cut the head to what may go and send it; False when it does not go."""
     skb = sk.write_queue[0]
     limit = mss
     if segs > 1 and not sk.urg_mode():
@@ -225,8 +225,10 @@ def _send_head(sk: TcpSock, mss: int, segs: int, quota: int, nonagle: int) -> bo
     if skb.seq == skb.end_seq:
         return False
     sk.mss_now = mss
-    transmit(sk, skb)
+    error = transmit(sk, skb)
     sk.wstamp_ns = sk.net.now
+    if error:
+        return False
     event_new_data_sent(sk, skb)
     if len(skb.data) < skb.pcount * mss:
         sk.snd_sml = skb.end_seq
@@ -295,8 +297,8 @@ def write_wakeup(sk: TcpSock) -> None:
             set_pcount(skb, mss)
         skb.flags |= PSH
         sk.mss_now = mss
-        transmit(sk, skb)
-        event_new_data_sent(sk, skb)
+        if not transmit(sk, skb):
+            event_new_data_sent(sk, skb)
         return
     if between(sk.snd_up, (sk.snd_una + 1) & MASK, (sk.snd_una + 0xFFFF) & MASK):
         send_probe(sk, True)
