@@ -63,6 +63,7 @@ def bench(count: int, jobs: int) -> Iterator[Figure]:
     yield _linux("linux", lambda name: _target(name, name, programs))
     yield _linux("linux, batches", lambda name: _batches(name, programs))
     yield _linux("linux, bare program", lambda name: _target(name, "linux", [CONVERSATION] * count))
+    yield _linux("linux, bare batches", lambda name: _batches(name, [CONVERSATION] * count))
     yield _target("reference", "reference", programs)
     yield _linux("lockstep", lambda name: _lockstep(name, programs))
     for number in sorted({1, jobs}):
