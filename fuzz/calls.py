@@ -344,6 +344,7 @@ CONNECTED: Weights[Move] = Weights(
     (3, options.get_option),
     (2, options.set_and_get),
     (2, options.pending_error),
+    (3, options.connection_state),
 )
 """A socket that can carry data."""
 

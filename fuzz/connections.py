@@ -66,6 +66,7 @@ def arrival(draft: Draft, server: Endpoint) -> Generator[None, None, Flow | None
     flow = Flow(draft.peer_port(), server.port)
     offered = syn_options(choose)
     how = choose.weighted(_SERVED)
+    flow.ecn = choose.chance(12)
     draft.inject(syn(flow, offered, window=choose.choice((65535, 65535, 1000, 0))))
     flow.sent = 1
     agree(flow, offered)
@@ -160,6 +161,7 @@ def _connect(draft: Draft, client: Endpoint, flow: Flow) -> bool:
 
 def _established(draft: Draft, client: Endpoint, flow: Flow) -> None:
     offered = syn_options(draft.choose)
+    flow.ecn = draft.choose.chance(12)
     draft.inject(syn(flow, offered, ack=Rel("iss", 1)))
     flow.sent = 1
     agree(flow, offered)
@@ -207,6 +209,7 @@ def simultaneous(draft: Draft) -> Script:
         return
     yield
     offered = syn_options(choose)
+    flow.ecn = choose.chance(12)
     draft.inject(syn(flow, offered))
     agree(flow, offered)
     yield

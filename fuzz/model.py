@@ -19,7 +19,7 @@ from stack_under_test.contract.program import Advance, Call, Fork, Inject, Progr
 from stack_under_test.contract.syscalls import SYSCALLS
 from stack_under_test.contract.values import Arg, Port, Ref
 from stack_under_test.contract.world import World
-from stack_under_test.wire.tcp import ACK, FIN, PSH, SYN
+from stack_under_test.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN
 
 TASKS = 4
 NXT = Rel("nxt", 0)
@@ -35,7 +35,8 @@ class Flow:
     """`sent` is the peer's next sequence number less its initial one; `clock` its TSval once timestamps are agreed.
 
     `mss` is what the stack may send at once, `given` the octets its application has given it, `acked` those of them
-    that the peer has acknowledged.
+    that the peer has acknowledged.  `ecn`: the peer wants ECN; `tos` and `echo` mark what it sends from now on: what the
+    network has made of the ECN field, and ECE and CWR.
     """
 
     peer_port: int
@@ -48,6 +49,9 @@ class Flow:
     mss: int = 536
     given: int = 0
     acked: int = 0
+    ecn: bool = False
+    tos: int = 0
+    echo: int = 0
 
     def segment(
         self,
@@ -63,6 +67,8 @@ class Flow:
         """A segment from the peer: by default the next in order, acknowledging everything."""
         if options is None:
             options = self.stamp()
+        if flags & ACK and not flags & (SYN | RST):
+            flags |= self.echo
         return Frame(
             TcpSegment(
                 self.peer_port,
@@ -75,7 +81,7 @@ class Flow:
                 payload,
                 urgent,
             ),
-            _PLAIN_IP,
+            Ip(tos=self.tos) if self.tos and not flags & SYN else _PLAIN_IP,
         )
 
     def stamp(self) -> tuple[TcpOption, ...]:
@@ -270,5 +276,7 @@ def agree(flow: Flow, offered: tuple[TcpOption, ...]) -> None:
 def syn(flow: Flow, options: tuple[TcpOption, ...], *, ack: Seq | None = None, window: int = 65535) -> Frame:
     """The peer's SYN, or with `ack` its SYN-ACK."""
     if ack is None:
-        return flow.segment(SYN, seq=Rel("peer", 0), options=options, window=window)
-    return flow.segment(SYN | ACK, seq=Rel("peer", 0), ack=ack, options=options, window=window)
+        flags = SYN | ECE | CWR if flow.ecn else SYN
+        return flow.segment(flags, seq=Rel("peer", 0), options=options, window=window)
+    flags = SYN | ACK | ECE if flow.ecn else SYN | ACK
+    return flow.segment(flags, seq=Rel("peer", 0), ack=ack, options=options, window=window)

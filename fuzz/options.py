@@ -1,7 +1,7 @@
 """Socket options: what may be set, to what, and how much memory the answer takes.
 
 Values are mostly in range, some at its edges, some beyond.  Options whose value differs from run to run on one kernel
-(`TCP_INFO`, `SO_COOKIE`) are kept apart: a profile must ask for them.
+(`TCP_TIMESTAMP`, `SO_COOKIE`) are kept apart: a profile must ask for them.
 """
 
 from __future__ import annotations
@@ -166,7 +166,6 @@ LASTING = (
 """These leave something in the namespace that only a new one is rid of, which costs as much as 20 programs."""
 
 UNSTEADY = (
-    Option(abi.SOL_TCP, abi.TCP_INFO, (), 248),
     Option(abi.SOL_TCP, abi.TCP_TIMESTAMP, (), 4),
     Option(abi.SOL_SOCKET, abi.SO_COOKIE, (), 8),
     Option(abi.SOL_SOCKET, abi.SO_NETNS_COOKIE, (), 8),
@@ -245,6 +244,15 @@ def set_and_get(draft: Draft, endpoint: Endpoint) -> None:
 
 def ask(draft: Draft, fd: Ref, level: int, name: int, size: int = 4) -> None:
     draft.call("getsockopt", fd, level, name, Buffer(max(size, 4), "ints" if size == 4 else "buf"), InOut((size,)))
+
+
+def connection_state(draft: Draft, endpoint: Endpoint) -> None:
+    """TCP_INFO: what a stack believes about a connection, long before it shows on the wire."""
+    ask(draft, endpoint.fd, abi.SOL_TCP, abi.TCP_INFO, draft.choose.choice(_INFO_SIZES))
+
+
+_INFO_SIZES = (248, 248, 248, 280, 192, 7)
+"""`struct tcp_info` has grown over the releases."""
 
 
 def pending_error(draft: Draft, endpoint: Endpoint) -> None:

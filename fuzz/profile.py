@@ -28,7 +28,7 @@ class Profile:
     sysctls    what may be set then: name, value
     forks      programs in which a task is forked
     selective  whether to acknowledge selectively: what RACK makes of that hangs on round trips of microseconds
-    unsteady   whether to ask for values that differ between two runs of one kernel (TCP_INFO, SO_COOKIE)
+    unsteady   whether to ask for values that differ between two runs of one kernel (TCP_TIMESTAMP, SO_COOKIE)
     """
 
     scenarios: tuple[tuple[str, int], ...] = (
@@ -53,6 +53,7 @@ class Profile:
     sysctls: tuple[tuple[str, str], ...] = (
         ("net.ipv4.tcp_timestamps", "0"),
         ("net.ipv4.tcp_sack", "0"),
+        ("net.ipv4.tcp_ecn", "1"),
         ("net.ipv4.tcp_window_scaling", "0"),
         ("net.ipv4.tcp_abort_on_overflow", "1"),
         ("net.ipv4.ip_default_ttl", "5"),

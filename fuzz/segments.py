@@ -220,6 +220,13 @@ BROKEN_OPTIONS = (
 )
 
 
+def experienced(draft: Draft, endpoint: Endpoint) -> None:
+    """From now on what arrives has met congestion or not, and the peer says what it has heard of it (RFC 3168)."""
+    flow, choose = flow_of(endpoint), draft.choose
+    flow.tos, flow.echo = choose.choice((2, 3, 3, 0, 1)), choose.choice((0, 0, ECE, CWR, ECE | CWR))
+    choose.choice((data, data, acknowledge, gap))(draft, endpoint)
+
+
 def old_timestamp(draft: Draft, endpoint: Endpoint) -> None:
     """PAWS (RFC 7323, 5): a timestamp from the past, from the future, or an echo of what was never sent."""
     flow, choose = flow_of(endpoint), draft.choose
@@ -290,6 +297,7 @@ ESTABLISHED: Weights[Move] = Weights(
     (2, odd_flags),
     (2, urgent),
     (3, damaged),
+    (2, experienced),
     (2, old_timestamp),
     (1, no_timestamp),
     (2, beyond_window),

@@ -180,7 +180,7 @@ def test_linux_against_itself(sockdiff: Command) -> None:
 def test_bench_measures_against_the_limit(sockdiff: Command) -> None:
     figures = json.loads(sockdiff("bench", "--programs", 15, "--jobs", 1, "--json").stdout)
     assert [figure["name"] for figure in figures] == [
-        "bare TUN lockstep", "bare program", "generation", "linux", "linux, batches", "linux, bare program", "linux, bare batches",
-        "reference", "lockstep", "fuzz, 1 job",
+        "bare TUN lockstep", "bare program", "generation", "linux", "linux, batches", "linux, bare program",
+        "linux, bare batches", "reference", "lockstep", "fuzz, 1 job",
     ]  # fmt: skip
     assert all(figure["steps"] > 0 for figure in figures)

@@ -22,6 +22,7 @@ from stack_under_test.contract.program import Call, Program
 from stack_under_test.contract.target import Traits
 from stack_under_test.contract.trace import Blocked, Busy, Done, Returned, StepTrace, Trace
 
+from . import tcp_info
 from .divergence import Divergence, call_subject, order, packet_subject, result_essence, step_subject
 from .facts import Facts
 from .normalise import Normaliser, Result, StepView, Times
@@ -231,6 +232,8 @@ def _outs(index: int, subject: str, left: tuple[Out, ...], right: tuple[Out, ...
         shown = path.rstrip("0123456789") if ".iov" in path else path
         if one is None or other is None or one.kind != other.kind:
             return Divergence(index, "outs", shown, *texts, subject, ("form",))
+        if one.kind == "tcp_info":
+            texts = tcp_info.differing(one.value, other.value)
         kind = "readiness" if one.kind in ("pollfds", "fdset", "events") else "outs"
         return Divergence(index, kind, shown, *texts, subject, _out_essence(one, other))
     return None
@@ -247,6 +250,8 @@ def _out_essence(left: Out, right: Out) -> tuple[str, ...]:
         case "sockaddr" if len(one) == len(other) == 3:
             names = zip(("family", "port", "address"), one, other, strict=True)
             return tuple(name for name, mine, theirs in names if mine != theirs)
+        case "tcp_info":
+            return tuple(sorted({name for name, _ in set(one[1:]) ^ set(other[1:])}))
         case "flags":
             return hex(one & ~other), hex(other & ~one)
     return (order(one, other),)

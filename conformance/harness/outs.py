@@ -31,6 +31,7 @@ from stack_under_test.contract.trace import Outs
 from stack_under_test.contract.values import Buffer, MsgHdr
 from stack_under_test.wire.addresses import format_ip
 
+from . import tcp_info
 from .facts import Facts
 from .reads import ipv4_packet, rewrite, tcp_header
 from .rules import (
@@ -41,7 +42,6 @@ from .rules import (
     RECEIVED_SUM,
     STAT_IDENTITY,
     TCP_INFO,
-    TCP_INFO_MEASURED,
     TCP_TIMESTAMP,
     TIMESTAMP_MESSAGES,
     zeroed,
@@ -165,7 +165,7 @@ class Decoder:
         if option == PEERCRED:
             return Out(path, "octets", octets if octets[:4] == b"\0\0\0\0" else zeroed(octets, ((0, 4),)))
         if option == TCP_INFO:
-            return Out(path, "octets", zeroed(octets, TCP_INFO_MEASURED))
+            return Out(path, "tcp_info", tcp_info.decode(octets))
         if option == PEERNAME:
             return self._sockaddr(call, path, octets, call.args[index])
         if option == (abi.SOL_SOCKET, abi.SO_ERROR):
@@ -284,6 +284,7 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "pollfds": lambda value: _list_text(tuple(POLL_EVENTS.text(events) for events in value)),
         "events": lambda value: _list_text(tuple(f"{{{EPOLL_EVENTS.text(events)}, data={data}}}" for events, data in value)),
         "timeval": lambda value: "some time left" if value else "no time left",
+        "tcp_info": tcp_info.text,
         "number": str,
         "flags": MESSAGE_FLAGS.text,
     }

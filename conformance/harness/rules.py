@@ -157,10 +157,6 @@ TCP_TIMESTAMP = (6, 24)
 PEERNAME = (1, 28)
 IP_PROTOCOL = (0, 52)
 
-TCP_INFO_MEASURED = ((7, 16), (44, 60), (68, 76), (92, 96), (104, 112), (148, 152), (160, 192))
-"""Octet ranges of `struct tcp_info`: delivery_rate_app_limited, rto, ato, last_*, rtt, rttvar, rcv_rtt, pacing rate,
-min_rtt, rates and times."""
-
 ICMP_TIMES = ((4, 12),)
 """Octet range of a timestamp reply's body: receive and transmit timestamps."""
 

@@ -63,6 +63,10 @@ class Release:
     """When `tcp_measure_rcv_mss` sets the window clamp, the threshold below it follows."""
     grows_while_reordered: bool = True
     """`tcp_rcvbuf_grow`: dynamic right-sizing as of 2025, for out-of-order data too."""
+    tos_when_begun: bool = True
+    """A corked datagram has the TOS of when it was begun (`ipcm_init_sk`), not of when it leaves."""
+    tcp_info_size: int = 280
+    """`struct tcp_info`'s length; the last 32 octets are about Accurate ECN."""
     compressed_ack_percent: int = 33
     """`tcp_comp_sack_rtt_percent`: how much of a round trip an acknowledgement may be held back."""
 
@@ -72,6 +76,8 @@ LINUX_6_12 = Release(
     "6.12",
     (6, 12),
     epoll_looks_up_first=False,
+    tos_when_begun=False,
+    tcp_info_size=248,
     unknown_options=frozenset(
         {
             (abi.SOL_SOCKET, abi.SO_RCVPRIORITY),

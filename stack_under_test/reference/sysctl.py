@@ -89,4 +89,7 @@ def configure(overrides: tuple[tuple[str, str], ...], pinned: Mapping[str, str] 
                 values[short] = int(text) if isinstance(default, int) else text
         except ValueError:
             raise NotModelled(f"sysctl {name} = {text}") from None
-    return replace(Sysctls(), **values)  # type: ignore[arg-type]
+    configured = replace(Sysctls(), **values)  # type: ignore[arg-type]
+    if configured.tcp_ecn not in (0, 1, 2):
+        raise NotModelled("Accurate ECN")
+    return configured

@@ -63,11 +63,12 @@ def _return_options(message: Message, options: HeaderOptions) -> None:
 
 @dataclass(slots=True)
 class Cookie:
-    """`struct ipcm_cookie`: choices for one datagram, as the socket has them when it is begun; a `ttl` of 0 is left open."""
+    """`struct ipcm_cookie`: choices for one datagram, as the socket has them when it is begun; a `ttl` of 0 and a
+    `tos` of None are left open until it is sent."""
 
     address: bytes
     oif: int
-    tos: int
+    tos: int | None = None
     ttl: int = 0
     options: HeaderOptions | None = None
     segment: int = 0

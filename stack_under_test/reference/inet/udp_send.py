@@ -75,7 +75,8 @@ def sendmsg(sk: UdpSock, message: Message) -> int:
         _append(sk, sk.pending, message, more)
         return size
     destination, dport, connected = _destination(sk, message)
-    cookie = Cookie(sk.saddr, sk.bound_dev_if, tos=sk.tos, segment=sk.gso_size)
+    cookie = Cookie(sk.saddr, sk.bound_dev_if, segment=sk.gso_size)
+    cookie.tos = sk.tos if sk.net.release.tos_when_begun else None
     if message.control:
         connected = not _read_control(message.control, cookie, sk.net.release) and connected
     if cookie.options is None:
@@ -286,7 +287,7 @@ def _send(sk: UdpSock, pending: Pending, flow: Flow, data: bytes) -> None:
             route,
             PROTOCOL,
             payload,
-            tos=cookie.tos,
+            tos=sk.tos if cookie.tos is None else cookie.tos,
             ttl=ttl,
             df=df,
             mtu=mtu,

@@ -100,10 +100,13 @@ def acknowledge(sk: TcpSock, segment: Segment, flags: int, sack_octets: bytes = 
         _update_window(sk, segment, info)
         if sack_octets:
             sack.tag(sk, sack_octets, segment, info)
-            sk.delivered += info.sack_delivered
         info.ece = bool(sk.ecn_ok and segment.flags & 64 and not segment.flags & SYN)
-    if segment.flags & CWR and segment.seq != segment.end_seq and (sk.ecn_ok or not sk.net.release.cwr_needs_ecn):
-        sk.ack_pending |= ACK_NOW
+        loss.count_delivered(sk, info.sack_delivered, info.ece)
+    if segment.flags & CWR and (sk.ecn_ok or not sk.net.release.cwr_needs_ecn):
+        # `tcp_ecn_accept_cwr`: the sender's window may be very small now.
+        sk.ecn_demand_cwr = False
+        if segment.seq != segment.end_seq:
+            sk.ack_pending |= ACK_NOW
     sk.err_soft = 0
     sk.probes_out = 0
     sk.rcv_tstamp = sk.net.now
@@ -268,7 +271,7 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
     if info.data_acked or info.syn_acked:
         info.set_timer = True
         if not sk.sack_ok:
-            loss.remove_reno_sacks(sk, pkts_acked)
+            loss.remove_reno_sacks(sk, pkts_acked, info.ece)
             if info.retrans_acked:
                 info.orig_acked = False
         elif before(late, info.prior_fack):
@@ -286,7 +289,7 @@ def _count_acked(sk: TcpSock, skb: TxSkb, count: int, info: AckInfo) -> None:
     if skb.sacked:
         sk.sacked_out -= count
     elif sk.sack_ok:
-        sk.delivered += count
+        loss.count_delivered(sk, count, info.ece)
         if not (skb.ever_retrans and rtt.ecr_before(sk, skb.mstamp // 1000)):
             loss.rack_advance(sk, skb)
     if skb.lost:

@@ -7,7 +7,7 @@ pushed by a segment that acknowledges nothing new), so it is modelled where Linu
 from __future__ import annotations
 
 from . import ack as acks
-from . import receive, window
+from . import ecn, receive, window
 from .segment import ACK, PSH, RcvSkb, Segment
 from .seq import MASK, after, before
 from .sock import TcpSock
@@ -48,6 +48,7 @@ def take(sk: TcpSock, segment: Segment) -> bool | None:
     """True: the segment is dealt with. None: go on with the ACK step, checks done. False: all the checks."""
     if not segment.payload:
         _store_timestamp(sk)
+        ecn.count(sk, segment)
         acks.acknowledge(sk, segment, 0)
         receive.data_snd_check(sk)
         sk.rcv_rtt_last_tsecr = sk.rcv_tsecr
@@ -60,6 +61,7 @@ def take(sk: TcpSock, segment: Segment) -> bool | None:
     _store_timestamp(sk)
     if sk.saw_tstamp:
         window.rtt_measure_ts(sk, len(segment.payload))
+    ecn.count(sk, segment)
     receive.queue_rcv(sk, skb)
     receive.event_data_recv(sk, skb, segment.doff)
     if segment.ack != sk.snd_una:

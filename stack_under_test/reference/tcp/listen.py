@@ -296,7 +296,9 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
         child.ts_recent_stamp = sk.net.now
         child.tcp_header_len = 20 + options.TIMESTAMP_ALIGNED
     child.tsoffset = request.tsoffset
+    child.segs_in = 1
     if request.num_timeout:
+        child.total_rto, child.total_rto_recoveries = request.num_timeout, 1
         child.total_retrans = request.num_retrans
         child.undo_marker = isn
     child.mss_clamp = request.mss

@@ -156,7 +156,14 @@ def _split_sent(sk: TcpSock, skb: TxSkb, mss: int) -> None:
     sk.packets_out += skb.pcount + rest.pcount - old
 
 
-def add_reno_sack(sk: TcpSock, dupacks: int) -> None:
+def count_delivered(sk: TcpSock, count: int, ece: bool) -> None:
+    """`tcp_count_delivered`; `ece`: of an acknowledgement that says congestion was experienced."""
+    sk.delivered += count
+    if ece:
+        sk.delivered_ce += count
+
+
+def add_reno_sack(sk: TcpSock, dupacks: int, ece: bool) -> None:
     """`tcp_add_reno_sack`: without SACK, a duplicate ACK stands for one segment delivered."""
     if not dupacks:
         return
@@ -164,7 +171,7 @@ def add_reno_sack(sk: TcpSock, dupacks: int) -> None:
     sk.sacked_out += dupacks
     limit_reno(sk, 0)
     if sk.sacked_out > prior:
-        sk.delivered += sk.sacked_out - prior
+        count_delivered(sk, sk.sacked_out - prior, ece)
 
 
 def limit_reno(sk: TcpSock, addend: int) -> None:
@@ -176,9 +183,9 @@ def limit_reno(sk: TcpSock, addend: int) -> None:
         sk.reord_seen += 1
 
 
-def remove_reno_sacks(sk: TcpSock, acked: int) -> None:
+def remove_reno_sacks(sk: TcpSock, acked: int, ece: bool) -> None:
     """`tcp_remove_reno_sacks`."""
     if acked > 0:
-        sk.delivered += max(acked - sk.sacked_out, 1)
+        count_delivered(sk, max(acked - sk.sacked_out, 1), ece)
         sk.sacked_out = 0 if acked - 1 >= sk.sacked_out else sk.sacked_out - (acked - 1)
     limit_reno(sk, acked)

@@ -11,8 +11,8 @@ from ...wire.checksum import internet_checksum, pseudo_header
 from ..inet import output as ip
 from ..net import SEC
 from ..sock import State
-from . import options, path, rtt, window
-from .segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Origin, TxSkb
+from . import ecn, options, path, rtt, window
+from .segment import ACK, CWR, FIN, PSH, RST, SYN, URG, Origin, TxSkb
 from .seq import MASK, after, before, diff
 from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, TcpSock
 
@@ -59,12 +59,14 @@ def syn_options(sk: TcpSock) -> bytes:
 def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
     """`__tcp_transmit_skb`: one skb, cut into segments of the current MSS as segmentation offload would.  Returns 0, or the
     errno with which IP refused it."""
+    marks = 0
     if skb.flags & SYN:
         opts = syn_options(sk)
         win = min(sk.rcv_wnd, 65535)
     else:
         opts = established_options(sk)
         win = window.select(sk)
+        marks = ecn.mark(sk, skb)
     ack = sk.rcv_nxt if rcv_nxt is None else rcv_nxt
     skb.mstamp = sk.now_us
     skb.tx_delivered = sk.delivered
@@ -80,7 +82,7 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
     burst = PSH if skb.pcount > 1 else 0
     while True:
         last = at + mss >= size
-        flags = skb.flags | burst if last else skb.flags & ~(FIN | PSH)
+        flags = (skb.flags | burst if last else skb.flags & ~(FIN | PSH)) | marks
         if at:
             flags &= ~CWR
         error = _send(sk, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss], origin)
@@ -195,8 +197,7 @@ def send_synack(sk: TcpSock) -> None:
         return
     if not skb.flags & ACK:
         skb.flags |= ACK
-        if sk.ecn_ok:
-            skb.flags |= ECE
+        ecn.answer(sk, skb)
     transmit(sk, skb)
 
 
@@ -205,8 +206,7 @@ def connect(sk: TcpSock) -> None:
     connect_init(sk)
     skb = TxSkb(sk.write_seq, SYN)
     skb.pcount = 1
-    if sk.net.sysctl.tcp_ecn == 1:
-        skb.flags |= ECE | CWR
+    ecn.offer(sk, skb)
     sk.write_seq = (sk.write_seq + 1) & MASK
     sk.retrans_stamp = sk.net.now
     sk.rtx_queue.append(skb)

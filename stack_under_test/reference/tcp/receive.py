@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..sock import RCV_SHUTDOWN, State
 from ..timers import PRECISE
-from . import memory, sacks, timewait, window
+from . import ecn, memory, sacks, timewait, window
 from .ack import fast_path_check
 from .output import send_ack, send_delayed_ack
 from .segment import EMPTY_SKB, FIN, MAX_FRAGS, PSH, SYN, URG, RcvSkb, Segment
@@ -103,8 +103,14 @@ def event_data_recv(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
         elif gap > sk.rto:
             incr_quickack(sk, MAX_QUICKACKS)
     sk.lrcvtime = now
+    _check_ecn(sk, skb)
     if len(skb.data) >= 128:
         window.grow(sk, skb)
+
+
+def _check_ecn(sk: TcpSock, skb: RcvSkb) -> None:
+    if ecn.experienced(sk, skb.tos):
+        enter_quickack_mode(sk, 2)
 
 
 def data_queue(sk: TcpSock, segment: Segment) -> None:
@@ -204,6 +210,7 @@ def _coalesce(sk: TcpSock, tail: RcvSkb | None, skb: RcvSkb) -> bool:
 
 def _queue_ofo(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
     """`tcp_data_queue_ofo`."""
+    _check_ecn(sk, skb)
     if not memory.schedule(sk, skb):
         sk.data_ready()
         return

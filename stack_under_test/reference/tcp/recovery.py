@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..net import MSEC
 from ..sock import State
-from . import congestion
+from . import congestion, ecn
 from .loss import RACK_RECOVERY_THRESH, add_reno_sack, identify_loss, limit_reno, mark_lost, rack_timeout
 from .output import current_mss
 from .retransmit import retransmit_queue
@@ -76,7 +76,7 @@ def _state_over(sk: TcpSock) -> bool:
 def _in_recovery(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
     if not info.una_advanced:
         if not sk.sack_ok:
-            add_reno_sack(sk, dupacks)
+            add_reno_sack(sk, dupacks, info.ece)
     elif _try_undo_partial(sk):
         return Rexmit.NONE
     if _try_undo_dsack(sk):
@@ -93,7 +93,7 @@ def _look_for_loss(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
     if not sk.sack_ok:
         if info.una_advanced:
             sk.sacked_out = 0
-        add_reno_sack(sk, dupacks)
+        add_reno_sack(sk, dupacks, info.ece)
     if sk.ca_state <= CA_DISORDER:
         _try_undo_dsack(sk)
     identify_loss(sk, info)
@@ -144,6 +144,7 @@ def init_reduction(sk: TcpSock) -> None:
     sk.prior_cwnd = sk.cwnd
     sk.prr_delivered = sk.prr_out = 0
     sk.ssthresh = congestion.algorithm(sk).ssthresh(sk)
+    ecn.queue_cwr(sk)
 
 
 def reduce_cwnd(sk: TcpSock, delivered: int, advanced: bool) -> None:
@@ -203,6 +204,7 @@ def enter_loss(sk: TcpSock) -> None:
     sk.ca_state = CA_LOSS
     sk.high_seq = sk.snd_nxt
     sk.tlp_high_seq = 0
+    ecn.queue_cwr(sk)
     sk.frto = fresh or bool(sk.retransmits)
 
 
@@ -241,7 +243,9 @@ def undo_reduction(sk: TcpSock, unmark: bool) -> None:
         sk.lost_out = 0
     if sk.prior_ssthresh:
         sk.cwnd = congestion.algorithm(sk).undo_cwnd(sk)
-        sk.ssthresh = max(sk.ssthresh, sk.prior_ssthresh)
+        if sk.prior_ssthresh > sk.ssthresh:
+            sk.ssthresh = sk.prior_ssthresh
+            sk.ecn_queue_cwr = False
     sk.cwnd_stamp = sk.net.now
     sk.undo_marker = 0
     sk.rack_advanced = True
@@ -318,7 +322,7 @@ def _process_loss(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
         return Rexmit.NONE
     if not sk.sack_ok:
         if after(sk.snd_nxt, sk.high_seq) and dupacks:
-            add_reno_sack(sk, dupacks)
+            add_reno_sack(sk, dupacks, info.ece)
         elif info.una_advanced:
             sk.sacked_out = 0
     return Rexmit.LOST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import Fail
 from ..inet.routing import sk_lookup
-from . import congestion, rtt
+from . import congestion, ecn, rtt
 from .output import current_mss, transmit
 from .segment import FIN, SYN, TxSkb
 from .seq import MASK, after, before
@@ -71,6 +71,7 @@ def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
         _fewer(sk, skb, old - skb.pcount - rest.pcount)
     else:
         _collapse_and_count(sk, skb, mss, min(avail, mss))
+    ecn.withdraw_offer(skb)
     error = transmit(sk, skb)
     skb.ever_retrans = True
     sk.total_retrans += skb.pcount

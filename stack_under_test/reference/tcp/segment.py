@@ -117,12 +117,13 @@ class RcvSkb:
     `room` is what the buffer's tail can still take (`skb_tailroom`); looped data is in `frags` page fragments instead.
     """
 
-    __slots__ = ("data", "end_seq", "flags", "frags", "origin", "room", "seq", "truesize")
+    __slots__ = ("data", "end_seq", "flags", "frags", "origin", "room", "seq", "tos", "truesize")
 
     def __init__(self, segment: Segment) -> None:
         self.seq = segment.seq
         self.end_seq = segment.end_seq
         self.flags = segment.flags
+        self.tos = segment.tos
         self.data = segment.payload
         self.origin = segment.origin
         self.frags = 0
@@ -141,6 +142,7 @@ class RcvSkb:
         skb.seq = seq
         skb.end_seq = (seq + len(data)) & MASK
         skb.flags = ACK
+        skb.tos = 0
         skb.data = data
         skb.origin = None
         skb.frags = 0

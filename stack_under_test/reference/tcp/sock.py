@@ -126,6 +126,13 @@ class TcpSock(Sock):
         self.tstamp_ok = False
         self.sack_ok = False
         self.ecn_ok = False
+        self.ecn_seen = False
+        self.received_ce = 0
+        self.received_ecn = [0, 0, 0, 0]
+        """Octets by what their segments' ECN field said."""
+        self.ecn_queue_cwr = False
+        self.ecn_demand_cwr = False
+        self.delivered_ce = 0
         self.ts_recent = 0
         self.ts_recent_stamp: int | None = None
         self.tsoffset = 0
@@ -174,6 +181,8 @@ class TcpSock(Sock):
         self.retrans_stamp = 0
         self.total_retrans = 0
         self.total_rto = 0
+        self.total_rto_recoveries = 0
+        self.timeout_rehash = 0
 
     def _recovery_defaults(self) -> None:
         self.packets_out = 0

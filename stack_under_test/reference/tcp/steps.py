@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ..sock import RCV_SHUTDOWN, SEND_SHUTDOWN, State
 from . import ack as acks
-from . import fastpath, options, receive, rtt, timewait, window
+from . import ecn, fastpath, options, receive, rtt, timewait, window
 from .established import established, finish_connect
 from .options import Received
 from .output import (
@@ -237,6 +237,7 @@ def _sack(arrival: Arrival) -> bytes:
 def established_ack(sk: TcpSock, arrival: Arrival) -> bool:
     """Fifth, in ESTABLISHED (`tcp_rcv_established`)."""
     flag = acks.SLOWPATH | acks.UPDATE_TS
+    ecn.count(sk, arrival.segment)
     verdict = acks.acknowledge(sk, arrival.segment, flag, _sack(arrival))
     if verdict is acks.Verdict.BAD:
         return False
@@ -381,6 +382,7 @@ def syn_sent_syn(sk: TcpSock, arrival: Arrival) -> bool:
     if not segment.flags & ACK:
         _crossed_syn(sk, segment)
         return False
+    ecn.answered(sk, segment.flags)
     sk.snd_wl1 = segment.seq
     acks.acknowledge(sk, segment, acks.SLOWPATH)
     sk.rcv_nxt = sk.rcv_wup = (segment.seq + 1) & MASK
@@ -417,6 +419,7 @@ def _crossed_syn(sk: TcpSock, segment: Segment) -> None:
     sk.rcv_nxt = sk.rcv_wup = sk.copied_seq = (segment.seq + 1) & MASK
     sk.snd_wnd = sk.max_window = segment.window
     sk.snd_wl1 = segment.seq
+    ecn.answered(sk, segment.flags)
     sync_mss(sk, sk.pmtu)
     initialize_rcv_mss(sk)
     send_synack(sk)

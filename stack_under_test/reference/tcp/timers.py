@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from errno import ETIMEDOUT
 
+from ...contract import abi
 from ..net import MSEC, SEC
 from ..sock import State
 from . import loss, recovery, retransmit, rtt, timewait
@@ -153,6 +154,8 @@ def write_timeout(sk: TcpSock) -> bool:
         expired_now = timed_out(sk, retry_until, sk.user_timeout)
     if expired_now:
         write_error(sk)
+    elif sk.options.get(abi.SO_TXREHASH, 1) == 1:
+        sk.timeout_rehash += 1
     return expired_now
 
 
@@ -188,6 +191,8 @@ def retransmit_timeout(sk: TcpSock) -> None:
         if write_timeout(sk):
             return
         recovery.enter_loss(sk)
+        if not sk.retransmits:
+            sk.total_rto_recoveries += 1
         sk.retransmits += 1
         sk.total_rto += 1
         retransmit.retransmit(sk, sk.rtx_queue[0], 1)
