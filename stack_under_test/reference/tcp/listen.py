@@ -184,6 +184,7 @@ def check_req(request: Request, segment: Segment) -> TcpSock | None:
         paws_reject = _paws_reject(request, found.ts_val, bool(segment.flags & RST))
     if segment.seq == request.rcv_isn and flg == SYN and not paws_reject:
         send_synack(request)
+        request.num_retrans += 1
         request.arm_timer()
         return None
     if flg & ACK and not flg & RST and segment.ack != (request.snt_isn + 1) & MASK:
@@ -297,9 +298,9 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
         child.tcp_header_len = 20 + options.TIMESTAMP_ALIGNED
     child.tsoffset = request.tsoffset
     child.segs_in = 1
+    child.total_retrans = request.num_retrans
     if request.num_timeout:
         child.total_rto, child.total_rto_recoveries = request.num_timeout, 1
-        child.total_retrans = request.num_retrans
         child.undo_marker = isn
     child.mss_clamp = request.mss
     device_mss = advmss(sk.net, child.route)

@@ -78,6 +78,7 @@ class TcpSock(Sock):
         self.nospace = False
         self.pushed_seq = 0
         self.write_pending = 0
+        self.rcv_mss = 0
 
     def cleanup_defaults(self) -> None:
         """What both a new socket and `tcp_disconnect` start from."""
@@ -141,7 +142,7 @@ class TcpSock(Sock):
         self.rcv_tsecr = 0
         self.mss_clamp = MSS_DEFAULT
         self.mss_cache = MSS_DEFAULT
-        self.advmss = MSS_DEFAULT
+        self.advmss = 0
         self.fast_path: tuple[int, int] | None = None
         self.ack_timeout = 0
         self.pmtu = 0

@@ -146,7 +146,11 @@ def write_timeout(sk: TcpSock) -> bool:
         retry_until = sk.syn_retries or sysctl.tcp_syn_retries
         most = retry_until + (sysctl.tcp_syn_linear_timeouts if sk.state is State.SYN_SENT else 0)
         expired_now = sk.retransmits >= most
+        if sk.retransmits:
+            _doubt_route(sk)
     else:
+        if timed_out(sk, sysctl.tcp_retries1):
+            _doubt_route(sk)
         retry_until = sysctl.tcp_retries2
         if sk.dead:
             retry_until = _orphan_retries(sk, sk.rto < RTO_MAX)
@@ -157,6 +161,12 @@ def write_timeout(sk: TcpSock) -> bool:
     elif sk.options.get(abi.SO_TXREHASH, 1) == 1:
         sk.timeout_rehash += 1
     return expired_now
+
+
+def _doubt_route(sk: TcpSock) -> None:
+    """`ipv4_negative_advice`: what was learnt of the path may be wrong."""
+    if sk.route is not None and sk.route.exception is not None:
+        sk.route = None
 
 
 def write_error(sk: TcpSock) -> None:
@@ -187,6 +197,7 @@ def retransmit_timeout(sk: TcpSock) -> None:
             return
         recovery.enter_loss(sk)
         retransmit.retransmit(sk, head, 1)
+        sk.route = None
     else:
         if write_timeout(sk):
             return
@@ -203,6 +214,8 @@ def retransmit_timeout(sk: TcpSock) -> None:
         sk.backoff += 1
         sk.rto = min(sk.rto << 1, RTO_MAX)
     rtt.arm_retransmit(sk, _clamp_rto(sk))
+    if timed_out(sk, sk.net.sysctl.tcp_retries1 + 1):
+        sk.route = None
 
 
 def _is_thin(sk: TcpSock) -> bool:

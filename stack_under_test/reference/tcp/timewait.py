@@ -129,8 +129,6 @@ def purge_write_queue(sk: TcpSock) -> None:
     sk.wmem_queued = 0
     sk.packets_out = 0
     sk.backoff = 0
-    sk.sacked_out = sk.lost_out = sk.retrans_out = 0
-    sk.undo_marker = 0
 
 
 def destroy(sk: TcpSock) -> None:
