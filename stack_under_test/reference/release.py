@@ -63,6 +63,8 @@ class Release:
     """When `tcp_measure_rcv_mss` sets the window clamp, the threshold below it follows."""
     grows_while_reordered: bool = True
     """`tcp_rcvbuf_grow`: dynamic right-sizing as of 2025, for out-of-order data too."""
+    sees_ecn_unasked: bool = True
+    """TCP_INFO says that ECN was seen where it was not agreed on, too (`tcp_ecn_received_counters`)."""
     tos_when_begun: bool = True
     """A corked datagram has the TOS of when it was begun (`ipcm_init_sk`), not of when it leaves."""
     tcp_info_size: int = 280
@@ -76,6 +78,7 @@ LINUX_6_12 = Release(
     "6.12",
     (6, 12),
     epoll_looks_up_first=False,
+    sees_ecn_unasked=False,
     tos_when_begun=False,
     tcp_info_size=248,
     unknown_options=frozenset(

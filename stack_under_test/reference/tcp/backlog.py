@@ -10,7 +10,7 @@ from collections import deque
 
 from ..inet import input as inet_input
 from . import reply, steps
-from .segment import ACK, CWR, ECE, RST, SYN, URG, Segment
+from .segment import ACK, CWR, ECE, EMPTY_SKB, RST, SYN, URG, Segment
 from .seq import before
 from .sock import TcpSock
 
@@ -63,7 +63,10 @@ class Backlog:
     def add(self, segment: Segment) -> None:
         """`tcp_add_backlog`."""
         tail = self._arriving[-1] if self._arriving else None
-        if tail is None or not _merge(tail, segment):
+        if tail is not None and _merge(tail, segment):
+            self.sk.backlog_len += len(segment.payload)
+        else:
+            self.sk.backlog_len += EMPTY_SKB + len(segment.payload)
             self._arriving.append(segment)
 
     def release(self) -> bool:
@@ -71,6 +74,8 @@ class Backlog:
         if not self._released:
             self._released, self._arriving = self._arriving, self._released
             if not self._released:
+                # Only now does their memory no longer count (`tcp_space`).
+                self.sk.backlog_len = 0
                 return False
         _deliver(self.sk, self._released.popleft())
         return True

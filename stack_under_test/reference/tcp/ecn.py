@@ -57,6 +57,7 @@ def count(sk: TcpSock, segment: Segment) -> None:
     """`tcp_ecn_received_counters`, which only TCP_INFO shows; with or without agreement on ECN."""
     code = segment.tos & MASK
     if code:
+        sk.ecn_seen = sk.ecn_seen or (sk.net.release.sees_ecn_unasked and not sk.ecn_ok)
         sk.received_ecn[code] += len(segment.payload)
         sk.received_ce += segment.segs if code == CE else 0
 

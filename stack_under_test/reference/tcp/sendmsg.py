@@ -95,6 +95,7 @@ def _wait_connect(sk: TcpSock, timeout: int | None, until: int | None) -> Genera
 def _wait_memory(sk: TcpSock, timeout: int | None, until: int | None) -> Generator[Wait, Wakeup, None]:
     """`sk_stream_wait_memory`. Free memory at the start means that the host had none: Linux then sleeps at random."""
     short = sk.net.rng.below(sk.net.release.hz // 5) + 2 if sk.memory_free() else 0
+    disconnects = sk.disconnects
     while True:
         if sk.err or sk.shutdown & SEND_SHUTDOWN:
             raise Fail(EPIPE, "sk_stream_wait_memory: error or shutdown")
@@ -108,6 +109,8 @@ def _wait_memory(sk: TcpSock, timeout: int | None, until: int | None) -> Generat
         sk.write_pending += 1
         reason = yield Wait((sk.socket.wait,), sk.net.timer(short * (1000 * MSEC // sk.net.release.hz)) if short else until)
         sk.write_pending -= 1
+        if disconnects != sk.disconnects:
+            raise Fail(EPIPE, "sk_wait_event: sk_disconnects")
         if reason is Wakeup.SIGNAL:
             raise interrupted(timeout)
         if until is not None and sk.net.now >= until:

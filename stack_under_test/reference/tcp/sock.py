@@ -78,6 +78,7 @@ class TcpSock(Sock):
         self.nospace = False
         self.pushed_seq = 0
         self.write_pending = 0
+        self.backlog_len = 0
         self.rcv_mss = 0
 
     def cleanup_defaults(self) -> None:

@@ -27,7 +27,7 @@ def space_from_win(sk: TcpSock, window: int) -> int:
 
 def space(sk: TcpSock) -> int:
     """`tcp_space`: window worth of the free receive memory."""
-    return win_from_space(sk, sk.rcvbuf - sk.rmem_alloc)
+    return win_from_space(sk, sk.rcvbuf - sk.backlog_len - sk.rmem_alloc)
 
 
 def full_space(sk: TcpSock) -> int:
