@@ -41,7 +41,9 @@ class Arenas:
 
     def collect(self, task: int, encoded: Encoded, reach: int, errno: int) -> Outs:
         """What the call that `encoded` was made for has stored; it may have written `reach` octets beyond its image."""
-        self._used[task] = ARENA_SIZE if errno == EFAULT else min(len(encoded.image) + reach, ARENA_SIZE)
+        written = ARENA_SIZE if errno == EFAULT else min(len(encoded.image) + reach, ARENA_SIZE)
+        # A call without memory of its own leaves an earlier one's image where it is.
+        self._used[task] = max(self._used[task], written)
         view, base = self._views[task], arena(task)
         outs = []
         for path, address, size, trim in encoded.outs:

@@ -10,7 +10,7 @@ import pytest
 from stack_under_test.contract import abi
 from stack_under_test.contract.frames import Frame, Ip, RawFrame, UdpDatagram
 from stack_under_test.contract.memory import ARENA_SIZE
-from stack_under_test.contract.program import Call, Inject, Program, Step
+from stack_under_test.contract.program import Advance, Call, Inject, Program, Step
 from stack_under_test.contract.syscalls import SYSCALLS
 from stack_under_test.contract.trace import Done, Returned, Signalled, Unsupported
 from stack_under_test.contract.values import (
@@ -270,6 +270,21 @@ def test_nothing_stays_in_memory(linux: LinuxTarget) -> None:
         )
     )
     assert out(trace.steps[4], "arg1") == bytes(5)
+
+
+def test_a_call_without_memory_forgets_nothing(linux: LinuxTarget) -> None:
+    """What an earlier call left is cleared, although the one in between had no memory and waited."""
+    trace = linux.run(
+        program(
+            call("socketpair", abi.AF_UNIX, abi.SOCK_STREAM, 0, InOut((0, 0))),
+            call("recv", Ref(0, 0), Buffer(40000), 40000, abi.MSG_DONTWAIT, task=1),
+            call("poll", NULL, 0, 5, task=1),
+            Advance(20_000_000),
+            call("write", Ref(0, 0), Octets(b""), 40000, task=1),
+            call("read", Ref(0, 1), Buffer(40000), 40000),
+        )
+    )
+    assert out(trace.steps[5], "arg1") == bytes(40000)
 
 
 def test_bad_pointers(linux: LinuxTarget) -> None:
