@@ -14,6 +14,7 @@ from ..sock import SOCK_RCVBUF_LOCK, State
 from ..timers import PINNED
 from . import options, reply, rtt, window
 from .ack import ts_acceptable
+from .established import keepalive_time
 from .output import header, sync_mss
 from .path import advmss, mtu, request_xmit
 from .segment import ACK, CWR, ECE, RST, SYN, Segment
@@ -309,6 +310,8 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     if len(segment.payload) >= child.rcv_mss + 0 and segment.payload:
         child.last_seg_size = len(segment.payload) - child.tcp_header_len + segment.doff
     child.rcv_mss = max(min(child.advmss, child.mss_cache, child.rcv_wnd // 2, 536), 88)
+    if child.keepopen:
+        child.arm("keepalive", keepalive_time(child))
     return child
 
 
