@@ -21,7 +21,6 @@ from .sol_socket_set import (
     MAX_SCHEDULE_TIMEOUT,
     RCVTSTAMP,
     RCVTSTAMPNS,
-    SO_PASSPIDFD,
     SOCK_BUF_LOCK_MASK,
     TSTAMP_NEW,
     ULONG_MAX,
@@ -148,7 +147,7 @@ _INTEGERS: Mapping[int, Callable[[Sock], int]] = MappingProxyType(
                 *(abi.SO_BUSY_POLL, abi.SO_PREFER_BUSY_POLL, abi.SO_RCVMARK, abi.SO_RCVPRIORITY, abi.SO_ZEROCOPY),
             )
         },
-        **{name: _unix_only(name) for name in (abi.SO_PASSCRED, abi.SO_PASSSEC, SO_PASSPIDFD, abi.SO_PASSRIGHTS)},
+        **{name: _unix_only(name) for name in (abi.SO_PASSCRED, abi.SO_PASSSEC, abi.SO_PASSPIDFD, abi.SO_PASSRIGHTS)},
     }
 )
 

@@ -24,7 +24,7 @@ from ..task import Task
 from .registers import c_ulong
 
 SO_CNX_ADVICE, SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_REUSEPORT_EBPF, SO_DETACH_REUSEPORT_BPF = 53, 51, 52, 68
-SO_PASSPIDFD, SO_DEVMEM_DONTNEED = 76, 80
+SO_DEVMEM_DONTNEED = 80
 SOCK_MIN_SNDBUF, SOCK_MIN_RCVBUF = 4608, 2304
 SOCK_BUF_LOCK_MASK = SOCK_SNDBUF_LOCK | SOCK_RCVBUF_LOCK
 INT_MAX = 0x7FFF_FFFF
@@ -423,7 +423,7 @@ _CHANGES: Mapping[int, Callable[[Given], None]] = MappingProxyType(
         abi.SO_INCOMING_CPU: _keep_value,
         SO_CNX_ADVICE: _nothing,
         SO_DEVMEM_DONTNEED: _device_memory,
-        **dict.fromkeys((abi.SO_PASSCRED, abi.SO_PASSSEC, SO_PASSPIDFD, abi.SO_PASSRIGHTS), _unix_only),
+        **dict.fromkeys((abi.SO_PASSCRED, abi.SO_PASSSEC, abi.SO_PASSPIDFD, abi.SO_PASSRIGHTS), _unix_only),
         **dict.fromkeys((abi.SO_TYPE, abi.SO_PROTOCOL, abi.SO_DOMAIN, abi.SO_ERROR), _fixed),
         **dict.fromkeys((abi.SO_RXQ_OVFL, abi.SO_WIFI_STATUS, abi.SO_NOFCS, abi.SO_SELECT_ERR_QUEUE), _keep_flag),
         **dict.fromkeys((abi.SO_PREFER_BUSY_POLL, abi.SO_RCVMARK, abi.SO_RCVPRIORITY), _keep_flag),

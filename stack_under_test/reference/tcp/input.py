@@ -24,6 +24,7 @@ def receive(net: Net, packet: Packet) -> None:
     if segment is None:
         return
     segment.looped = packet.looped
+    segment.dif = packet.device.index
     if isinstance(packet.origin, Origin):
         segment.origin = packet.origin
         segment.segs = packet.origin.segs
@@ -33,7 +34,7 @@ def receive(net: Net, packet: Packet) -> None:
 
 def _dispatch(net: Net, segment: Segment) -> None:
     """`__inet_lookup_skb`: to the connection, the request, what is left of a connection, or the listener."""
-    entry = net.tcp.lookup((segment.daddr, segment.dport, segment.saddr, segment.sport))
+    entry = net.tcp.lookup((segment.daddr, segment.dport, segment.saddr, segment.sport), segment.dif)
     if isinstance(entry, TcpSock):
         if not entry.min_ttl or segment.ttl >= entry.min_ttl:
             backlog.receive(entry, segment)
@@ -42,7 +43,7 @@ def _dispatch(net: Net, segment: Segment) -> None:
     elif isinstance(entry, TimeWait):
         _to_timewait(net, entry, segment)
     else:
-        listener = net.tcp.listener(segment.daddr, segment.dport)
+        listener = net.tcp.listener(segment.daddr, segment.dport, segment.dif)
         if listener is None:
             reply.reset(net, segment)
         else:
@@ -80,7 +81,7 @@ def _to_listener(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
 def _to_timewait(net: Net, left: TimeWait, segment: Segment) -> None:
     answer, isn = timewait.receive(left, segment)
     if answer is Answer.SYN:
-        listener = net.tcp.listener(segment.daddr, segment.dport)
+        listener = net.tcp.listener(segment.daddr, segment.dport, segment.dif)
         if listener is not None:
             left.kill()
             _to_listener(listener, segment, isn)

@@ -6,9 +6,10 @@ not modelled: a listener whose queue is full drops, as with tcp_syncookies 0.
 
 from __future__ import annotations
 
+from ...contract import abi
 from ..errors import Fail, NotModelled
 from ..inet.header_options import HeaderOptions, echo
-from ..inet.routing import LO, TUN, route_output
+from ..inet.routing import route_output
 from ..net import MSEC, SEC, Net
 from ..sock import SOCK_RCVBUF_LOCK, State
 from ..timers import PINNED
@@ -263,7 +264,7 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     child = TcpSock(sk.net, sk.family, sk.type, sk.protocol, sk.proto)
     for name in INHERITED:
         setattr(child, name, getattr(sk, name))
-    child.options = dict(sk.options)
+    child.options = {name: value for name, value in sk.options.items() if name not in OF_THE_SOCKET}
     local, port, peer, peer_port = request.key
     child.saddr = child.rcv_saddr = local
     child.daddr, child.num, child.dport = peer, port, peer_port
@@ -282,7 +283,7 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     child.ack_pending = 0
     child.lsndtime = child.lrcvtime = sk.net.now
     child.mc_ttl = segment.ttl
-    child.mc_index = LO.index if local[0] == 127 else TUN.index
+    child.mc_index = segment.dif
     child.rcv_wnd = child.rcv_ssthresh = request.rcv_wnd
     child.window_clamp = request.window_clamp
     child.tstamp_ok, child.sack_ok, child.wscale_ok = request.tstamp_ok, request.sack_ok, request.wscale_ok
@@ -324,3 +325,6 @@ INHERITED = (
     "local_port_range", "peek_off", "shutdown", "pingpong",
 )  # fmt: skip
 """What a child takes from its listener (`sk_clone`)."""
+
+OF_THE_SOCKET = frozenset({abi.SO_PASSCRED, abi.SO_PASSSEC, abi.SO_PASSPIDFD})
+"""Options of `struct socket`, of which a child gets a new one."""

@@ -9,6 +9,7 @@ import struct
 
 from ...wire.checksum import pseudo_header, verifies
 from ..inet.header_options import HeaderOptions
+from ..inet.routing import TUN
 from ..inet.truesize import head_truesize, link_truesize, tailroom
 from .seq import MASK
 
@@ -44,12 +45,13 @@ class Origin:
 class Segment:
     """A received TCP segment; ports and numbers in host order, addresses 4 octets.
 
-    `header` is the raw header, `options` its option octets, `length` the packet's length on the link (for truesize).
+    `header` is the raw header, `options` its option octets, `length` the packet's length on the link (for truesize);
+    `dif` is the device it came in over (`inet_iif`).
     """
 
     __slots__ = (
-        "ack", "daddr", "doff", "dport", "end_seq", "flags", "header", "ip_options", "length", "looped", "options", "origin",
-        "payload", "reserved", "saddr", "segs", "seq", "sport", "tos", "ttl", "urgent", "window",
+        "ack", "daddr", "dif", "doff", "dport", "end_seq", "flags", "header", "ip_options", "length", "looped", "options",
+        "origin", "payload", "reserved", "saddr", "segs", "seq", "sport", "tos", "ttl", "urgent", "window",
     )  # fmt: skip
 
     sport: int
@@ -70,6 +72,7 @@ class Segment:
     tos: int
     ttl: int
     length: int
+    dif: int
     looped: bool
     origin: Origin | None
     segs: int
@@ -104,6 +107,7 @@ def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length:
     segment.tos = tos
     segment.ttl = ttl
     segment.length = length
+    segment.dif = TUN.index
     segment.looped = False
     segment.origin = None
     segment.segs = 1

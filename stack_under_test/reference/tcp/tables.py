@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
-from ..inet.routing import ANY, LO, TUN
+from ..inet.routing import ANY
 
 if TYPE_CHECKING:
     from .listen import Request
@@ -19,11 +19,6 @@ Key = tuple[bytes, int, bytes, int]
 Entry = Union["TcpSock", "Request", "TimeWait"]
 
 
-def arrived_on(daddr: bytes) -> int:
-    """`inet_iif`: what comes from this host itself counts as arriving on the device that owns the address."""
-    return LO.index if daddr[0] == 127 else TUN.index
-
-
 class TcpTables:
     def __init__(self) -> None:
         self.established: dict[Key, Entry] = {}
@@ -32,10 +27,10 @@ class TcpTables:
     def get(self, key: Key) -> Entry | None:
         return self.established.get(key)
 
-    def lookup(self, key: Key) -> Entry | None:
+    def lookup(self, key: Key, device: int) -> Entry | None:
         """`__inet_lookup_established`: a connection bound to a device hears only what came in over it."""
         entry = self.established.get(key)
-        if entry is not None and entry.bound_dev_if not in (0, arrived_on(key[0])):
+        if entry is not None and entry.bound_dev_if not in (0, device):
             return None
         return entry
 
@@ -57,11 +52,10 @@ class TcpTables:
         if sk in there:
             there.remove(sk)
 
-    def listener(self, daddr: bytes, port: int) -> TcpSock | None:
+    def listener(self, daddr: bytes, port: int, device: int) -> TcpSock | None:
         """`__inet_lookup_listener`: a bound address beats the wildcard, a bound device adds to the score."""
         best = None
         best_score = 0
-        device = arrived_on(daddr)
         for sk in self.listeners.get(port, ()):
             if sk.rcv_saddr not in (ANY, daddr) or sk.bound_dev_if not in (0, device):
                 continue

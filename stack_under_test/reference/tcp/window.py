@@ -233,7 +233,7 @@ def rtt_measure(sk: TcpSock) -> None:
     if sk.rcv_rtt_time is not None:
         if before(sk.rcv_nxt, sk.rcv_rtt_seq):
             return
-        _rtt_update(sk, max(1, sk.now_us - sk.rcv_rtt_time), True)
+        _rtt_update(sk, (sk.now_us - sk.rcv_rtt_time) & MASK or 1, True)
     sk.rcv_rtt_seq = (sk.rcv_nxt + sk.rcv_wnd) & MASK
     sk.rcv_rtt_time = sk.now_us
 
@@ -250,13 +250,13 @@ def rtt_measure_ts(sk: TcpSock, length: int) -> None:
 
 
 def _rtt_update(sk: TcpSock, sample: int, win_dep: bool) -> None:
-    """`tcp_rcv_rtt_update` (in eighths of microseconds)."""
+    """`tcp_rcv_rtt_update` (in eighths of microseconds, 32 bits: an hour comes around nearly seven times)."""
     old = sk.rcv_rtt_us
-    scaled = sample << 3
+    scaled = sample << 3 & MASK
     if old == 0 or scaled < old:
         sk.rcv_rtt_us = scaled
     elif not win_dep and (sk.rcv_nxt == sk.copied_seq or not sk.net.release.grows_while_reordered):
-        sk.rcv_rtt_us = old - (old >> 3) + sample
+        sk.rcv_rtt_us = old - (old >> 3) + sample & MASK
 
 
 def may_update(sk: TcpSock, ack: int, seq: int, window: int) -> bool:
