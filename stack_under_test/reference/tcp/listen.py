@@ -318,7 +318,7 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
 
 INHERITED = (
     "urg_inline", "keepopen", "linger", "linger_time", "broadcast", "debug", "dontroute", "reuse", "reuseport", "no_check",
-    "priority", "mark", "rcvbuf", "sndbuf", "userlocks", "rcvlowat", "rcvtimeo", "sndtimeo", "uc_ttl", "tos",
+    "mark", "rcvbuf", "sndbuf", "userlocks", "rcvlowat", "rcvtimeo", "sndtimeo", "uc_ttl", "tos",
     "min_ttl", "pmtudisc", "recverr", "freebind", "transparent", "cmsg_flags", "mc_ttl", "mc_loop", "mc_all", "nonagle",
     "keepalive_time", "keepalive_intvl", "keepalive_probes", "linger2", "user_timeout", "syn_retries", "notsent_lowat",
     "recvmsg_inq", "congestion", "user_mss", "thin_lto", "defer_accept", "timestamp_flags", "bind_address_no_port",

@@ -47,7 +47,6 @@ def _prune(sk: TcpSock, skb: RcvSkb) -> bool:
 def _collapse_ofo(sk: TcpSock) -> None:
     """`tcp_collapse_ofo_queue`: each contiguous range by itself; single buffers that are small stay."""
     left, tiny = list(sk.ofo_queue), 0
-    sk.ofo_queue.clear()
     while left:
         size = 1
         end = left[0].end_seq
@@ -57,13 +56,20 @@ def _collapse_ofo(sk: TcpSock) -> None:
         together, left = left[:size], left[size:]
         start = together[0].seq
         if size > 1 or (end - start) & MASK >= MAX_COPY:
-            together = _collapse(sk, together, start, end)
+            _replace(sk, together, _collapse(sk, together, start, end))
         else:
             tiny += together[0].truesize
-        sk.ofo_queue.extend(together)
         if tiny > sk.rcvbuf >> 3:
             break
-    sk.ofo_queue.extend(left)
+
+
+def _replace(sk: TcpSock, old: list[RcvSkb], new: list[RcvSkb]) -> None:
+    for skb in old:
+        if skb not in new:
+            sk.ofo_queue.remove(skb)
+    for skb in new:
+        if skb not in old:
+            sk.ofo_queue.add(skb)
 
 
 def _collapse(sk: TcpSock, buffers: list[RcvSkb], start: int, end: int) -> list[RcvSkb]:
@@ -110,7 +116,7 @@ def _prune_ofo(sk: TcpSock, skb: RcvSkb) -> None:
         if after(skb.seq, last.seq):
             break
         pruned = True
-        sk.ofo_queue.pop()
+        sk.ofo_queue.remove(last)
         sk.rmem_alloc -= last.truesize
         goal -= last.truesize
         if not sk.ofo_queue or goal <= 0:

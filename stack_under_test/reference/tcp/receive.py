@@ -238,34 +238,41 @@ def _insert_ofo(sk: TcpSock, skb: RcvSkb) -> tuple[bool, bool]:
     queue = sk.ofo_queue
     if queue and _coalesce(sk, queue[-1], skb):
         return True, False
-    index = len(queue)
-    while index and before(skb.seq, queue[index - 1].seq):
-        index -= 1
-    if index:
-        previous = queue[index - 1]
-        if before(skb.seq, previous.end_seq):
-            if not after(skb.end_seq, previous.end_seq):
-                sacks.set_dsack(sk, skb.seq, skb.end_seq)
-                return False, False
-            if after(skb.seq, previous.seq):
-                sacks.set_dsack(sk, skb.seq, previous.end_seq)
-            else:
-                sacks.extend_dsack(sk, previous.seq, previous.end_seq)
-                sk.rmem_alloc -= previous.truesize
-                index -= 1
-                del queue[index]
-        elif _coalesce(sk, previous, skb):
-            return True, False
-    queue.insert(index, skb)
-    while index + 1 < len(queue) and after(skb.end_seq, queue[index + 1].seq):
-        following = queue[index + 1]
+    node, parent, side = queue.root, None, 0
+    if queue and not before(skb.seq, queue[-1].end_seq):
+        node, parent, side = None, queue.node(queue[-1]), 1
+    while node is not None:
+        other = node.item
+        if not before(skb.seq, other.seq):
+            if before(skb.seq, other.end_seq):
+                if not after(skb.end_seq, other.end_seq):
+                    sacks.set_dsack(sk, skb.seq, skb.end_seq)
+                    return False, False
+                if skb.seq == other.seq:
+                    sacks.extend_dsack(sk, other.seq, other.end_seq)
+                    sk.rmem_alloc -= other.truesize
+                    queue.replace(other, skb)
+                    _merge_right(sk, skb)
+                    return True, True
+                sacks.set_dsack(sk, skb.seq, other.end_seq)
+            elif _coalesce(sk, other, skb):
+                return True, False
+        parent, side = node, 0 if before(skb.seq, other.seq) else 1
+        node = node.below[side]
+    queue.insert(skb, parent, side)
+    _merge_right(sk, skb)
+    return True, True
+
+
+def _merge_right(sk: TcpSock, skb: RcvSkb) -> None:
+    """What `skb` covers goes."""
+    while (following := sk.ofo_queue.after(skb)) is not None and after(skb.end_seq, following.seq):
         if before(skb.end_seq, following.end_seq):
             sacks.extend_dsack(sk, following.seq, skb.end_seq)
             break
         sacks.extend_dsack(sk, following.seq, following.end_seq)
         sk.rmem_alloc -= following.truesize
-        del queue[index + 1]
-    return True, True
+        sk.ofo_queue.remove(following)
 
 
 def _drain_ofo(sk: TcpSock) -> None:
@@ -278,7 +285,7 @@ def _drain_ofo(sk: TcpSock) -> None:
         if before(skb.seq, dsack_high):
             end = skb.end_seq if before(skb.end_seq, dsack_high) else dsack_high
             sacks.extend_dsack(sk, skb.seq, end)
-        del sk.ofo_queue[0]
+        sk.ofo_queue.remove(skb)
         sk.rmem_alloc -= skb.truesize
         if not after(skb.end_seq, sk.rcv_nxt):
             continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...contract import abi
 from ..net import MSEC, SEC, Net
 from ..sock import SOCK_RCVBUF_LOCK, Proto, Sock, State
+from .ofo import OfoQueue
 from .segment import PAGE, RcvSkb, TxSkb
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class TcpSock(Sock):
         self.rtx_queue: deque[TxSkb] = deque()
         self.wmem_queued = 0
         self.receive_queue: deque[RcvSkb] = deque()
-        self.ofo_queue: list[RcvSkb] = []
+        self.ofo_queue = OfoQueue()
         self.rmem_alloc = 0
         self.snd_una = 0
         self.snd_nxt = 0

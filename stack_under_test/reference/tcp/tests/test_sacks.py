@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stack_under_test.reference.sock import State
 from stack_under_test.reference.tcp import sacks
+from stack_under_test.reference.tcp.segment import RcvSkb
 from stack_under_test.reference.tcp.seq import MASK
 from stack_under_test.reference.tcp.sock import TcpSock
 from stack_under_test.reference.tcp.tests.sockets import fresh
@@ -67,11 +68,11 @@ def test_a_piece_that_closes_a_hole_joins_its_neighbours() -> None:
 def test_what_has_become_contiguous_is_reported_no_more() -> None:
     """`tcp_sack_remove`."""
     sk = holding((10, 20), (30, 40))
-    sk.ofo_queue = [object()]  # type: ignore[list-item]
+    sk.ofo_queue.add(RcvSkb.of(BASE + 30, b"0123456789", 10))
     sk.rcv_nxt = BASE + 20
     sacks.remove(sk)
     assert offsets(sk) == [(30, 40)]
-    sk.ofo_queue = []
+    sk.ofo_queue.clear()
     sacks.remove(sk)
     assert offsets(sk) == []
 
