@@ -17,6 +17,10 @@ from fuzz.classify import classify
 from fuzz.shrink import BUDGET, shrink
 from fuzz.totals import Totals
 from stack_under_test.contract.program import Program
+from stack_under_test.contract.trace import Killed
+
+HUNG_BUDGET = 24
+"""How many programs may be run to shrink one that hangs: enough to find its last steps."""
 
 
 class Stopped(Exception):
@@ -82,7 +86,7 @@ class Hunt:
         self._known.add(("diverge", fingerprint))
         if not self._listener.found(self._finding(number, program, result)):
             return
-        short = shrink(program, self.fingerprint, fingerprint, self._budget)
+        short = shrink(program, self.fingerprint, fingerprint, min(self._budget, HUNG_BUDGET) if hung(result) else self._budget)
         if short != program:
             again = self._pair.run(short)
             if isinstance(again, Diverge) and again.divergence.fingerprint == fingerprint:
@@ -104,6 +108,12 @@ class Hunt:
     def _finding(self, number: int, program: Program, result: Diverge) -> Finding:
         traces, traits = (result.left, result.right), (self._pair.left.traits, self._pair.right.traits)
         return finding(program, result.divergence, traces, traits, number=number)
+
+
+def hung(result: Diverge) -> bool:
+    """Whether a side ran into its time limit: every program that shows this takes as long."""
+    ends = [trace.steps[-1].outcome for trace in (result.left, result.right) if trace.steps]
+    return any(isinstance(end, Killed) and end.signal == "hang" for end in ends)
 
 
 _NAMES = {
