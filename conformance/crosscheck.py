@@ -100,18 +100,19 @@ def check(name: str, program: Program, exact: tuple[Trace, Traits], stock: tuple
         return Row(name, f"not run: {found.reason}")
     if found is not None:
         return Row(name, f"step {found.step}: {found.summary}", found.step)
-    times = list(_times(exact[0], stock[0]))
+    times = list(_times(program, exact[0], stock[0]))
     worst = max(times, key=lambda time: abs(time[0]) / time[1], default=(0, 0))
     wrong = [(apart, allowed) for apart, allowed in times if not -TICK_NS <= apart <= allowed]
     problem = f"{wrong[0][0] // _MS} ms apart, {wrong[0][1] // _MS} ms allowed" if wrong else ""
     return Row(name, problem, -1, len(times), *worst)
 
 
-def _times(exact: Trace, stock: Trace) -> Iterator[tuple[int, int]]:
-    """Of each event: how much later the stock kernel was, and how much it may have been."""
+def _times(program: Program, exact: Trace, stock: Trace) -> Iterator[tuple[int, int]]:
+    """Of each event: how much later the stock kernel was, and how much it may have been.  What a step causes that lets no
+    time pass is there when the step is over, however long it takes."""
     count = 0
-    for one, other in zip(exact.steps, stock.steps, strict=True):
-        lag = other.started - one.started
+    for step, one, other in zip(program.steps, exact.steps, stock.steps, strict=False):
+        lag = other.started - one.started if isinstance(step, Advance) else other.ended - one.ended
         for here, there in zip(one.events, other.events, strict=True):
             count += 1
             yield there.at - here.at, here.at * WHEEL[0] // WHEEL[1] + count * TICK_NS + max(0, lag)
