@@ -65,6 +65,8 @@ class Release:
     """`tcp_rcvbuf_grow`: dynamic right-sizing as of 2025, for out-of-order data too."""
     sees_ecn_unasked: bool = True
     """TCP_INFO says that ECN was seen where it was not agreed on, too (`tcp_ecn_received_counters`)."""
+    timewait_keeps_ecn: bool = True
+    """What TIME-WAIT acknowledges has the ECN field of the connection's last segment (`tcp_v4_timewait_ack`)."""
     tos_when_begun: bool = True
     """A corked datagram has the TOS of when it was begun (`ipcm_init_sk`), not of when it leaves."""
     tcp_info_size: int = 280
@@ -79,6 +81,7 @@ LINUX_6_12 = Release(
     (6, 12),
     epoll_looks_up_first=False,
     sees_ecn_unasked=False,
+    timewait_keeps_ecn=False,
     tos_when_begun=False,
     tcp_info_size=248,
     unknown_options=frozenset(

@@ -87,10 +87,11 @@ def _to_timewait(net: Net, left: TimeWait, segment: Segment) -> None:
             _to_listener(listener, segment, isn)
             return
         answer = Answer.ACK
-    if answer is Answer.ACK:
+    if answer in (Answer.ACK, Answer.ACK_OOW):
         win = left.rcv_wnd >> left.rcv_wscale
         stamps = (timewait.tsval(left), left.ts_recent)
-        reply.ack(net, segment, left.snd_nxt, left.rcv_nxt, win, stamps, left.tos & ~3)
+        kept = answer is Answer.ACK and net.release.timewait_keeps_ecn
+        reply.ack(net, segment, left.snd_nxt, left.rcv_nxt, win, stamps, left.tos if kept else left.tos & ~3)
     elif answer is Answer.RST:
         reply.reset(net, segment)
         left.kill()

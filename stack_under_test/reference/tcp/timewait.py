@@ -68,6 +68,7 @@ class Answer(Enum):
     ACK = 1
     RST = 2
     SYN = 3
+    ACK_OOW = 4
 
 
 def fin_time(sk: TcpSock) -> int:
@@ -169,7 +170,7 @@ def receive(left: TimeWait, segment: Segment) -> tuple[Answer, int]:
         return Answer.NOTHING, 0
     if rejected or segment.flags & ACK:
         left.reschedule()
-    return Answer.ACK, 0
+    return Answer.ACK_OOW, 0
 
 
 def _in_window(segment: Segment, start: int, size: int) -> bool:
@@ -185,7 +186,7 @@ def _in_window(segment: Segment, start: int, size: int) -> bool:
 def _orphan(left: TimeWait, segment: Segment, rejected: bool, tsval: int | None) -> Answer:
     """FIN-WAIT-2 without a socket: only the peer's FIN is expected."""
     if rejected or not _in_window(segment, left.rcv_nxt, left.rcv_wnd):
-        return Answer.ACK
+        return Answer.ACK_OOW
     if segment.flags & RST:
         left.kill()
         return Answer.NOTHING
