@@ -47,15 +47,6 @@ def pair(uml: Target) -> Pair:
     return Pair(uml, open_target("reference"))
 
 
-@pytest.fixture(scope="module")
-def real_time() -> Iterator[Pair]:
-    reason = why_unavailable("linux")
-    if reason is not None:
-        pytest.skip(reason)
-    with closing(open_target("linux")) as linux, closing(open_target("reference")) as reference:
-        yield Pair(linux, reference)
-
-
 def test_there_are_programs() -> None:
     assert len(PROGRAMS) >= 40
     assert len(SHORT) >= 20
@@ -72,8 +63,8 @@ def test_program(pair: Pair, path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHORT, ids=lambda path: path.stem)
-def test_short_program_in_real_time(real_time: Pair, path: Path) -> None:
-    result = real_time.run(_read(path))
+def test_short_program_in_real_time(beside_linux: Pair, path: Path) -> None:
+    result = beside_linux.run(_read(path))
     if isinstance(result, Diverge):
         pytest.fail(str(result.divergence))
     if not isinstance(result, Agree):
