@@ -43,7 +43,8 @@ class Waits:
         self._address = ctypes.addressof(self._scratch)
 
     def ready(self, fd: int, events: int) -> bool:
-        """poll(2) without waiting: the events are there, or nothing can be waited for.
+        """poll(2) without waiting: the events are there, or there is nothing to read any more (who writes may still wait
+        for a connection).
 
         A stream without room is not asked: Linux takes that for the wish to be told of room (`tcp_poll` sets
         SOCK_NOSPACE), and the send buffer would grow because of us.
@@ -52,7 +53,7 @@ class Waits:
             return False
         struct.pack_into("<IHH", self._scratch, 0, fd & _U32, events, 0)
         syscall(SYS_POLL, self._address, 1, 0, 0, 0, 0)
-        return bool(self._scratch[6] & (events | abi.POLLHUP | abi.POLLNVAL))
+        return bool(self._scratch[6] & (events | abi.POLLNVAL | (abi.POLLHUP if events & abi.POLLIN else 0)))
 
     def readable(self, fd: int) -> bool:
         """`ready` for reading.  An urgent octet that is next counts as readable when memory is short, and is then passed

@@ -29,7 +29,8 @@ class AckInfo:
     """What one ACK brought: Linux's FLAG_ bits by name, and the samples taken."""
 
     __slots__ = (
-        "data", "data_acked", "delivered", "dsack", "ece", "first_sack_us", "last_sack_us", "lost_retrans", "orig_acked",
+        "data", "data_acked", "delivered", "dsack", "ece", "first_sack_us", "last_sack_us", "lost", "lost_retrans",
+        "orig_acked",
         "prior_delivered", "prior_fack", "prior_una", "rate_end_seq", "rate_mstamp", "reneging", "reord", "retrans_acked",
         "sack_delivered", "sacked", "set_timer", "syn_acked", "tlp_dsack", "una_advanced", "win_update",
     )  # fmt: skip
@@ -59,6 +60,7 @@ class AckInfo:
         self.first_sack_us: int | None = None
         self.last_sack_us: int | None = None
         self.delivered = sk.delivered
+        self.lost = sk.lost
         self.prior_delivered = 0
         """`rate_sample`'s: `delivered` when the latest of what now arrived was sent, at `rate_mstamp`."""
         self.rate_mstamp = 0
@@ -133,7 +135,7 @@ def _finish(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
         rtt.set_xmit_timer(sk)
     delivered = sk.delivered - info.delivered
     if congestion.in_reduction(sk):
-        recovery.reduce_cwnd(sk, delivered, info.una_advanced)
+        recovery.reduce_cwnd(sk, delivered, info.una_advanced, sk.lost - info.lost)
     congestion.control(
         sk, delivered, congestion.may_raise_cwnd(sk, info.forward, info.data_acked or (info.sacked and sk.reordering > 3))
     )

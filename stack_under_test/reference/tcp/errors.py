@@ -22,7 +22,7 @@ from ..inet.protocols import IcmpError
 from ..inet.routing import sk_update_pmtu
 from ..net import Net
 from ..sock import State
-from . import listen, recovery, timewait
+from . import listen, recovery, timers, timewait
 from .output import sync_mss
 from .seq import between
 from .sock import TcpSock
@@ -67,6 +67,8 @@ def _socket_error(sk: TcpSock, seq: int, error: IcmpError) -> None:
     errno = _errno(sk, error)
     if not errno:
         return
+    if error.type == UNREACHABLE and error.code in (0, 1):
+        timers.revert_backoff(sk, seq)
     if sk.state in (State.SYN_SENT, State.SYN_RECV):
         errqueue.icmp_error(sk, error, errno, sk.dport, error.transport)
         timewait.done_with_error(sk, errno)

@@ -114,9 +114,11 @@ def mark_lost(sk: TcpSock, skb: TxSkb) -> None:
         if skb.retrans:
             skb.retrans = False
             sk.retrans_out -= skb.pcount
+            sk.lost += skb.pcount
         return
     skb.lost = True
     sk.lost_out += skb.pcount
+    sk.lost += skb.pcount
 
 
 def identify_loss(sk: TcpSock, info: AckInfo) -> None:

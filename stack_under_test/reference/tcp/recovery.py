@@ -147,8 +147,8 @@ def init_reduction(sk: TcpSock) -> None:
     ecn.queue_cwr(sk)
 
 
-def reduce_cwnd(sk: TcpSock, delivered: int, advanced: bool) -> None:
-    """`tcp_cwnd_reduction` (PRR)."""
+def reduce_cwnd(sk: TcpSock, delivered: int, advanced: bool, lost: int) -> None:
+    """`tcp_cwnd_reduction` (PRR); `lost`: how much has newly been marked so."""
     if delivered <= 0 or not sk.prior_cwnd:
         return
     delta = sk.ssthresh - sk.packets_in_flight()
@@ -157,7 +157,7 @@ def reduce_cwnd(sk: TcpSock, delivered: int, advanced: bool) -> None:
         count = (sk.ssthresh * sk.prr_delivered + sk.prior_cwnd - 1) // sk.prior_cwnd - sk.prr_out
     else:
         count = max(sk.prr_delivered - sk.prr_out, delivered)
-        if advanced and not sk.lost_out:
+        if advanced and not lost:
             count += 1
         count = min(delta, count)
     count = max(count, 0 if sk.prr_out else 1)

@@ -191,6 +191,8 @@ class TcpSock(Sock):
         self.packets_out = 0
         self.sacked_out = 0
         self.lost_out = 0
+        self.lost = 0
+        """All that was ever marked lost."""
         self.retrans_out = 0
         self.delivered = 0
         self.bytes_acked = 0

@@ -73,12 +73,12 @@ def delack(sk: TcpSock) -> None:
 
 def reorder_timeout(sk: TcpSock) -> None:
     """`tcp_rack_reo_timeout`."""
-    prior = sk.packets_in_flight()
+    prior, lost = sk.packets_in_flight(), sk.lost
     loss.rack_detect_loss(sk)
     if prior != sk.packets_in_flight():
         if sk.ca_state != 3:
             recovery.enter_recovery(sk, False)
-            recovery.reduce_cwnd(sk, 1, False)
+            recovery.reduce_cwnd(sk, 1, False, sk.lost - lost)
         retransmit.retransmit_queue(sk)
     if sk.pending != rtt.RETRANS:
         rtt.rearm_rto(sk)
@@ -118,6 +118,24 @@ def model_timeout(boundary: int, base: int) -> int:
     if boundary <= threshold:
         return ((2 << boundary) - 1) * base
     return ((2 << threshold) - 1) * base + (boundary - threshold) * RTO_MAX
+
+
+def revert_backoff(sk: TcpSock, seq: int) -> None:
+    """`tcp_ld_RTO_revert` (RFC 6069): there is no way there just now; that is no reason to wait ever longer."""
+    if seq != sk.snd_una or not sk.retransmits or not sk.backoff or not sk.rtx_queue:
+        return
+    sk.backoff -= 1
+    sk.rto = SEC
+    if sk.srtt_us:
+        rtt.set_rto(sk)
+    sk.rto = min(sk.rto << sk.backoff, RTO_MAX)
+    tick = SEC // sk.net.release.hz
+    waited = sk.now_us - sk.rtx_queue[0].mstamp
+    left = sk.rto // tick + -waited * 1000 // tick
+    if left > 0:
+        rtt.arm_retransmit(sk, left * tick)
+    else:
+        retransmit_timeout(sk)
 
 
 def timed_out(sk: TcpSock, boundary: int, timeout: int = 0) -> bool:
