@@ -30,9 +30,8 @@ class AckInfo:
 
     __slots__ = (
         "data", "data_acked", "delivered", "dsack", "ece", "first_sack_us", "last_sack_us", "lost", "lost_retrans",
-        "orig_acked",
-        "prior_delivered", "prior_fack", "prior_una", "rate_end_seq", "rate_mstamp", "reneging", "reord", "retrans_acked",
-        "sack_delivered", "sacked", "set_timer", "syn_acked", "tlp_dsack", "una_advanced", "win_update",
+        "orig_acked", "prior_delivered", "prior_fack", "prior_una", "rate_end_seq", "rate_mstamp", "reneging", "reord",
+        "retrans_acked", "sack_delivered", "sacked", "set_timer", "syn_acked", "tlp_dsack", "una_advanced", "win_update",
     )  # fmt: skip
 
     def __init__(self, sk: TcpSock) -> None:

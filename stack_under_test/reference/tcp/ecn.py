@@ -39,7 +39,7 @@ def answer(sk: TcpSock, skb: TxSkb) -> None:
 
 
 def mark(sk: TcpSock, skb: TxSkb) -> int:
-    """`tcp_ecn_send`: the TOS of what is about to be sent, and its flags."""
+    """`tcp_ecn_send`: sets the TOS for what is about to be sent, and returns the flags it gets besides its own."""
     if not sk.ecn_ok:
         return 0
     flags = ECE if sk.ecn_demand_cwr else 0

@@ -44,13 +44,6 @@ class Tree(Generic[T]):
     def clear(self) -> None:
         self.root = None
 
-    def append(self, item: T) -> None:
-        """Behind all others."""
-        node = self.root
-        while node is not None and node.below[1] is not None:
-            node = node.below[1]
-        self.insert(item, node, 1)
-
     def insert(self, item: T, parent: Node[T] | None, side: int) -> None:
         """`rb_link_node`, `rb_insert_color`."""
         node = Node(item, parent)

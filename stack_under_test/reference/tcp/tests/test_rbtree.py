@@ -52,7 +52,7 @@ def test_it_stays_ordered_and_balanced(values: list[int], data: st.DataObject) -
 def test_the_third_of_a_row_moves_the_root() -> None:
     tree: Tree[Number] = Tree()
     for value in (1, 2, 3):
-        tree.append(Number(value))
+        put(tree, Number(value))
     assert tree.root is not None
     assert tree.root.item.value == 2
 
@@ -61,7 +61,7 @@ def test_replace_keeps_the_shape() -> None:
     tree: Tree[Number] = Tree()
     numbers = [Number(value) for value in range(5)]
     for number in numbers:
-        tree.append(number)
+        put(tree, number)
     other = Number(9)
     tree.replace(numbers[1], other)
     assert [item.value for item in tree] == [0, 9, 2, 3, 4]
