@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz import calls, packets, scenarios
 from fuzz.chooser import Chooser, Weights
+from fuzz.ethernet import arp, on_ethernet
 from fuzz.model import Draft
 from fuzz.profile import Profile
 from stack_under_test.contract import abi
@@ -34,6 +35,8 @@ class Grammar:
         timed = choose.chance(profile.timed)
         forks = choose.chance(profile.forks)
         crafted = choose.chance(profile.crafted)
+        ethernet = choose.chance(profile.ethernet)
+        strange = ethernet and choose.chance(80)
         while scripts and len(draft.steps) < LONGEST:
             script = scripts[0] if len(scripts) == 1 else choose.choice(scripts)
             try:
@@ -48,10 +51,13 @@ class Grammar:
             if forks and draft.endpoints and choose.chance(15):
                 forks = False
                 draft.fork()
+            if ethernet and choose.chance(20):
+                arp(draft)
             if crafted and choose.chance(15):
                 crafted = False
                 packets.crafted(draft)
-        return draft.program(self._world(choose))
+        program = draft.program(self._world(choose))
+        return on_ethernet(program, strange) if ethernet else program
 
     def _world(self, choose: Chooser) -> World:
         if choose.chance(self.profile.tuned) and self.profile.sysctls:

@@ -27,6 +27,7 @@ class Profile:
     tuned      programs in a world with another sysctl
     sysctls    what may be set then: name, value
     forks      programs in which a task is forked
+    ethernet   programs on a TAP, most of them with a peer whose hardware address has to be found out
     selective  whether to acknowledge selectively: what RACK makes of that hangs on round trips of microseconds
     unsteady   whether to ask for values that differ between two runs of one kernel (TCP_TIMESTAMP, SO_COOKIE)
     """
@@ -59,6 +60,7 @@ class Profile:
         ("net.ipv4.ip_default_ttl", "5"),
     )
     forks: int = 4
+    ethernet: int = 4
     selective: bool = False
     unsteady: bool = False
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stack_under_test.contract import abi
-from stack_under_test.contract.frames import AnyFrame, IcmpMessage, Ip, RawFrame, Rel, TcpSegment, UdpDatagram
+from stack_under_test.contract.frames import AnyFrame, ArpFrame, IcmpMessage, Ip, RawFrame, Rel, TcpSegment, UdpDatagram
 from stack_under_test.contract.program import Advance, Call, Inject, Step
 from stack_under_test.contract.values import (
     NULL,
@@ -147,6 +147,10 @@ def _sizes(size: int) -> list[int]:
 def _frames(frame: AnyFrame) -> Iterator[AnyFrame]:
     if isinstance(frame, RawFrame):
         yield from [RawFrame(frame.octets[:n]) for n in (20, 28, 40, len(frame.octets) // 2) if n < len(frame.octets)]
+        return
+    if isinstance(frame, ArpFrame):
+        if frame.dst is not None:
+            yield replace(frame, dst=None)
         return
     if frame.ip != Ip():
         yield replace(frame, ip=Ip())

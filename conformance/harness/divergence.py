@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from stack_under_test.contract import abi
 from stack_under_test.contract.errnos import errno_name
-from stack_under_test.contract.frames import Datagram, Frame, IcmpMessage, RawFrame, TcpSegment, UdpDatagram
+from stack_under_test.contract.frames import AnyFrame, ArpFrame, Datagram, IcmpMessage, RawFrame, TcpSegment, UdpDatagram
 from stack_under_test.contract.namespaces import FCNTL, IOCTL, LEVEL, MESSAGE_FLAGS, OPTION_NAMES, SOCKET_TYPE
 from stack_under_test.contract.program import Advance, Call, Fork, Inject, Signal, Step
 from stack_under_test.wire.tcp import format_flags
@@ -96,7 +96,9 @@ def _option(level: int, option: int) -> str:
     return names.text(option) if names and option in names.values else "an unknown option"
 
 
-def _frame_subject(frame: Frame | RawFrame) -> str:
+def _frame_subject(frame: AnyFrame) -> str:
+    if isinstance(frame, ArpFrame):
+        return f"arp {frame.operation}"
     if isinstance(frame, RawFrame):
         return "raw"
     match frame.body:

@@ -8,7 +8,7 @@ once for both sides of a comparison.
 from __future__ import annotations
 
 from stack_under_test.contract import abi
-from stack_under_test.contract.frames import PEER_ISN, Frame, IcmpMessage, RawFrame, Rel, Seq, TcpSegment, UdpDatagram
+from stack_under_test.contract.frames import PEER_ISN, ArpFrame, Frame, IcmpMessage, RawFrame, Rel, Seq, TcpSegment, UdpDatagram
 from stack_under_test.contract.program import Call, Inject, Program
 from stack_under_test.contract.values import Arg, Inet, Inet6, MsgHdr, Octets, Pointer, Ref
 from stack_under_test.contract.world import EPHEMERAL
@@ -21,8 +21,8 @@ class Facts:
     """`low` and `high`: the ephemeral range; `ports`: those in it that the program names. `acks`: acknowledgement
     numbers that do not depend on the stack's; `timestamps`: TSval of that sort, and `timestamps_relative` whether
     there are others. `crossed`: some sequence number of the peer is relative to one of the stack's. `idents`: ICMP
-    identifiers named. `header_options`: by an IHL, the IP options of the packets that state it, truly or falsely;
-    `odd_offsets`: some TCP data offset is false."""
+    identifiers named, `macs`: hardware addresses named. `header_options`: by an IHL, the IP options of the packets that
+    state it, truly or falsely; `odd_offsets`: some TCP data offset is false."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -32,6 +32,7 @@ class Facts:
         self.timestamps_relative = False
         self.crossed = False
         self.idents: set[int] = set()
+        self.macs: set[bytes] = set()
         self.header_options: dict[int, set[bytes]] = {}
         self.odd_offsets = False
         self.low, self.high = EPHEMERAL
@@ -44,7 +45,9 @@ class Facts:
                     if not isinstance(arg, int | Ref):
                         self._address(arg)
             elif isinstance(step, Inject):
-                if isinstance(step.frame, RawFrame):
+                if isinstance(step.frame, ArpFrame):
+                    self.macs.update((step.frame.sender_mac, step.frame.target_mac))
+                elif isinstance(step.frame, RawFrame):
                     self._raw(step.frame.octets)
                 else:
                     self._frame(step.frame)
@@ -118,7 +121,10 @@ class Facts:
     def _raw(self, octets: bytes) -> None:
         """What would be ports, acknowledgement number and identifier, whatever the protocol."""
         self.timestamps_relative = True
-        at = 14 if self.program.world.link == "tap" else 0
+        at = 0
+        if self.program.world.link == "tap":
+            at = 14
+            self.macs.update((octets[6:12], octets[22:28]))
         if len(octets) > at + 20:
             at += (octets[at] & 15) * 4 if octets[at] >> 4 == 4 else 40
             self._port(int.from_bytes(octets[at : at + 2], "big"))

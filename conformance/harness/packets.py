@@ -408,7 +408,7 @@ class Reader:
             return "stack"
         if address == PEER_MAC:
             return "peer"
-        if len(address) != 6 or address[0] & 1 or not any(address):
+        if len(address) != 6 or address[0] & 1 or not any(address) or address in self.facts.macs:
             return address.hex(":")
         return self._symbol("mac", "", address)
 

@@ -99,7 +99,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "hardware-address": Rule(
             "Ethernet addresses of the stack's own and the peer's interface",
-            "shown as `stack` and `peer`, any other by number of first appearance, multicast as it is",
+            "shown as `stack` and `peer`, what the program names as it is, any other by number of first appearance",
             "the target gives them to the interface",
         ),
         "own-multicast": Rule(

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stack_under_test.contract.errnos import errno_name
+from stack_under_test.contract.frame_printer import operation_text
 from stack_under_test.contract.lexer import quote
 from stack_under_test.contract.world import PEER_IP, PEER_IP6, STACK_IP, STACK_IP6
 from stack_under_test.wire import tcp_options
@@ -164,8 +165,13 @@ def _ethernet(packet: Ethernet) -> str:
 
 def _arp(packet: ArpMessage) -> str:
     form = "" if packet.form == (1, 0x0800, 6, 4, 0) else f" {packet.form}"
-    sender = f"{packet.sender_ip.hex('.')} ({packet.sender_mac})"
-    return f"arp {packet.operation} {sender} > {packet.target_ip.hex('.')} ({packet.target_mac}){form}"
+    target = _protocol_address(packet.target_ip) + (f" ({packet.target_mac})" if packet.target_mac.strip("0:") else "")
+    sender = f"{_protocol_address(packet.sender_ip)} ({packet.sender_mac})"
+    return f"arp {operation_text(packet.operation)} {sender} > {target}{form}"
+
+
+def _protocol_address(octets: bytes) -> str:
+    return format_ip(octets) if len(octets) == 4 else octets.hex(".")
 
 
 def _unreadable(packet: Unreadable) -> str:

@@ -113,7 +113,8 @@ def _check_frame(frame: AnyFrame) -> None:
     if isinstance(frame, RawFrame):
         size = len(frame.octets)
     else:
-        _check_symbols(frame)
+        if isinstance(frame, Frame):
+            _check_symbols(frame)
         try:
             size = len(Flows().octets(frame, lambda ref: 0))
         except (struct.error, OverflowError, IndexError) as error:

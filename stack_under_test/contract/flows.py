@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from stack_under_test.wire import icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
+from stack_under_test.wire import arp, ethernet, icmp, icmpv6, ipv4, ipv6, tcp, tcp_options, udp
 
 from .frames import (
     PEER_ISN,
     AnyFrame,
+    ArpFrame,
     Body,
     Datagram,
     Frame,
@@ -27,7 +28,7 @@ from .frames import (
 )
 from .memory import Resolve
 from .values import Port
-from .world import PEER_IP, PEER_IP6, STACK_IP, STACK_IP6
+from .world import PEER_IP, PEER_IP6, STACK_IP, STACK_IP6, STACK_MAC
 
 Key = tuple[bytes, int, bytes, int]
 _MASK = 0xFFFF_FFFF
@@ -78,6 +79,8 @@ class Flows:
         """The packet to put on the link now."""
         if isinstance(frame, RawFrame):
             return frame.octets
+        if isinstance(frame, ArpFrame):
+            return _arp(frame)
         return _Writer(self, resolve, reverse=False).frame(frame)
 
     def number(self, key: Key, value: Seq) -> int:
@@ -173,6 +176,15 @@ class _Writer:
 
     def port(self, port: Port) -> int:
         return (port if isinstance(port, int) else self.resolve(port)) & 0xFFFF
+
+
+def _arp(frame: ArpFrame) -> bytes:
+    if (len(frame.sender_ip), len(frame.target_ip), len(frame.target_mac)) != (4, 4, 6):
+        raise ValueError("ARP's addresses are 4 octets, hardware addresses 6")
+    everybody = frame.dst is None and frame.operation == arp.REQUEST
+    dst = ethernet.BROADCAST if everybody else frame.dst or STACK_MAC
+    message = arp.Arp(frame.operation, frame.sender_mac, frame.sender_ip, frame.target_mac, frame.target_ip)
+    return ethernet.write(ethernet.Ethernet(dst, frame.sender_mac, ethernet.ARP, arp.write(message)))
 
 
 def _ipv4(ip: Ip, src: bytes, dst: bytes, protocol: int, payload: bytes) -> bytes:

@@ -9,11 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from stack_under_test.wire.addresses import parse_mac
 from stack_under_test.wire.tcp import parse_flags
 
-from .frame_printer import ICMP_FIELDS, IP_FIELDS, TCP_FIELDS, UDP_FIELDS
+from .frame_printer import ARP_OPERATIONS, ICMP_FIELDS, IP_FIELDS, STATIONS, TCP_FIELDS, UDP_FIELDS
 from .frames import (
     AnyFrame,
+    ArpFrame,
     Datagram,
     Frame,
     IcmpMessage,
@@ -32,6 +34,7 @@ from .values import Port
 _FLAGS = re.compile(r"[FSRP.UEWA]+(?![\w])|-(?![\w])")
 _RELATIVE = re.compile(r"(peer|iss|nxt|ts)(?!\w)(?:\s*([+-][0-9]{1,4000}))?(?!\w)")
 _ADDRESSES = re.compile(r"[*]|[0-9]+\.|[0-9a-fA-F]*:")
+_MAC = re.compile(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}(?![\w:])")
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -44,9 +47,11 @@ class FrameReader:
         self.depth = 0
 
     def frame(self) -> AnyFrame:
-        """What stands after ``<``: ``tcp``, ``udp``, ``icmp``, ``ip`` or ``raw``."""
+        """What stands after ``<``: ``tcp``, ``udp``, ``icmp``, ``ip``, ``arp`` or ``raw``."""
         if self.scanner.word("raw"):
             return RawFrame(self.scanner.string())
+        if self.scanner.word("arp"):
+            return self._arp()
         return self.packet()
 
     def packet(self) -> Frame:
@@ -60,7 +65,7 @@ class FrameReader:
                 return self._icmp()
             case "ip":
                 return self._ip()
-        return self.scanner.fail("tcp, udp, icmp, ip or raw")
+        return self.scanner.fail("tcp, udp, icmp, ip, arp or raw")
 
     def _tcp(self) -> Frame:
         ip, sport, dport = self._ends()
@@ -132,6 +137,41 @@ class FrameReader:
             elif not parts.takes_braces(_NOTHING):
                 break
         return Frame(Datagram(**parts.body), Ip(**ip, **parts.ip))
+
+    def _arp(self) -> ArpFrame:
+        """``reply 192.0.2.9 (02:00:00:00:bb:09) > 192.0.2.1 (stack) {to stack}``; the last two may be left out."""
+        scanner = self.scanner
+        operation = scanner.word(*ARP_OPERATIONS)
+        number = ARP_OPERATIONS[operation] if operation else scanner.number("request, reply or a number")
+        sender_ip, sender_mac = self._ipv4(), self._station_in_parentheses()
+        scanner.expect(">", '">" and the address asked about')
+        target_ip = self._ipv4()
+        target_mac = self._station_in_parentheses() if scanner.sees("(") else bytes(6)
+        to = None
+        if scanner.accept("{"):
+            scanner.expect("to")
+            to = self._station()
+            scanner.expect("}")
+        return ArpFrame(number, sender_ip, sender_mac, target_ip, target_mac, to)
+
+    def _ipv4(self) -> bytes:
+        address = read_address(self.scanner)
+        if address is None or len(address) != 4:
+            self.scanner.fail("an IPv4 address")
+        return address
+
+    def _station_in_parentheses(self) -> bytes:
+        self.scanner.expect("(", "a hardware address in parentheses")
+        station = self._station()
+        self.scanner.expect(")")
+        return station
+
+    def _station(self) -> bytes:
+        name = self.scanner.word(*STATIONS)
+        if name is not None:
+            return STATIONS[name]
+        found = self.scanner.match(_MAC)
+        return parse_mac(found[0]) if found else self.scanner.fail("stack, peer or a hardware address")
 
     def _octets(self, size: int) -> bytes:
         self.scanner.skip()

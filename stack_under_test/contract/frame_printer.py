@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from stack_under_test.wire.addresses import format_ip
+from stack_under_test.wire.addresses import format_ip, format_mac
 from stack_under_test.wire.tcp import ACK, format_flags
 
 from .frames import (
     AnyFrame,
+    ArpFrame,
     Datagram,
     Frame,
     IcmpMessage,
@@ -27,6 +28,7 @@ from .frames import (
 )
 from .lexer import quote
 from .values import Port
+from .world import PEER_MAC, STACK_MAC
 
 PortText = Callable[[Port], str]
 
@@ -49,6 +51,10 @@ TCP_FIELDS: Mapping[str, str] = MappingProxyType({"csum": "checksum", "doff": "d
 UDP_FIELDS: Mapping[str, str] = MappingProxyType({"csum": "checksum", "ulen": "length"})
 ICMP_FIELDS: Mapping[str, str] = MappingProxyType({"csum": "checksum"})
 
+ARP_OPERATIONS: Mapping[str, int] = MappingProxyType({"request": 1, "reply": 2})
+STATIONS: Mapping[str, bytes] = MappingProxyType({"stack": STACK_MAC, "peer": PEER_MAC})
+"""Hardware addresses by name."""
+
 ECHO_TYPES = frozenset({0, 8, 128, 129})
 _NO_REST = bytes(4)
 _DEFAULT_IP = Ip()
@@ -58,6 +64,8 @@ def frame_text(frame: AnyFrame, port: PortText) -> str:
     """`port` writes a port. Raises ValueError for a shape that has no text: see `check.py`."""
     if isinstance(frame, RawFrame):
         return f"raw {quote(frame.octets)}"
+    if isinstance(frame, ArpFrame):
+        return _arp(frame)
     body, ip = frame.body, frame.ip
     match body:
         case TcpSegment():
@@ -103,6 +111,23 @@ def option_text(option: TcpOption) -> str:
             blocks = [f"{left}:{right}" for left, right in zip(texts[::2], texts[1::2], strict=True)]
             return " ".join(["sack", *blocks])
     raise ValueError(f"TCP option {option.name!r} with {len(texts)} values")
+
+
+def operation_text(operation: int) -> str:
+    """What an ARP message is: `request`, `reply`, or its number."""
+    return next((name for name, number in ARP_OPERATIONS.items() if number == operation), str(operation))
+
+
+def _arp(frame: ArpFrame) -> str:
+    words = ["arp", operation_text(frame.operation), f"{format_ip(frame.sender_ip)} ({_station(frame.sender_mac)})"]
+    words += [">", format_ip(frame.target_ip)]
+    if any(frame.target_mac):
+        words.append(f"({_station(frame.target_mac)})")
+    return " ".join(words + ([f"{{to {_station(frame.dst)}}}"] if frame.dst is not None else []))
+
+
+def _station(mac: bytes) -> str:
+    return next((name for name, address in STATIONS.items() if address == mac), format_mac(mac))
 
 
 def _segment(segment: TcpSegment) -> list[str]:

@@ -130,4 +130,22 @@ class RawFrame:
     octets: bytes
 
 
-AnyFrame = Frame | RawFrame
+@dataclass(frozen=True, slots=True)
+class ArpFrame:
+    """An ARP message (RFC 826) in an Ethernet frame from its sender; hardware addresses are 6 octets, the others 4.
+
+    `operation` is 1 for a request, 2 for a reply.  `dst` is where the frame goes: None is everybody for a request, the stack
+    for anything else.  On a TUN it is no packet.
+    """
+
+    operation: int
+    sender_ip: bytes
+    sender_mac: bytes
+    target_ip: bytes
+    target_mac: bytes = bytes(6)
+    dst: bytes | None = None
+
+
+LinkFrame = RawFrame | ArpFrame
+"""What is put on the link as it is."""
+AnyFrame = Frame | LinkFrame

@@ -21,6 +21,7 @@ from ..contract.trace import Blocked, FrameOut, Signalled
 from .errors import ERESTARTSYS, Fail
 from .file import FdTable, NullFile
 from .inet import input as inet_input
+from .inet import link
 from .inet.af_inet import InetStream
 from .inet.setup import setup
 from .net import Net
@@ -51,11 +52,11 @@ Event = FrameOut | Signalled | Ended
 
 
 class Kernel:
-    """`rule` names the check by which the last call failed, where one did."""
+    """`rule` names the check by which the last call failed, where one did.  `ethernet`: the link is a TAP."""
 
-    def __init__(self, sysctl: Sysctls, seed: int = 0, release: Release = LINUX_6_18) -> None:
+    def __init__(self, sysctl: Sysctls, seed: int = 0, release: Release = LINUX_6_18, ethernet: bool = False) -> None:
         self.net = Net(sysctl, seed, release)
-        setup(self.net)
+        setup(self.net, ethernet)
         setup_tcp(self.net, InetStream())
         self.tasks: dict[int, Task] = {}
         self.rule = ""
@@ -98,8 +99,8 @@ class Kernel:
         return self._came_back(task) if ended is BLOCKED else ended
 
     def receive(self, octets: bytes) -> None:
-        """A packet arrives on the link."""
-        inet_input.receive(self.net, octets)
+        """A packet arrives on the link, or a frame."""
+        link.receive(self.net, octets)
         self._settle()
 
     def signal(self, task: Task, number: int) -> None:

@@ -15,6 +15,7 @@ from .timers import Timers, wheel_expiry
 
 if TYPE_CHECKING:
     from .inet.defrag import Fragments
+    from .inet.neighbour import Neighbours
     from .inet.ports import PortTable
     from .inet.protocols import Protosw, Transport
     from .inet.routing import PathMtu, Route
@@ -59,6 +60,8 @@ class Net:
         self.protocols: dict[int, Transport] = {}
         """Who takes which IP protocol (`inet_protos`)."""
         self.fragments: Fragments
+        self.neighbours: Neighbours | None = None
+        """Where the link is Ethernet (TAP); None on TUN, which carries IP packets as they are."""
         self.routes: dict[tuple[bytes, bytes, int, int, bool], Route] = {}
         self.route_generation = 0
         """Counts path MTUs learned: a socket's route of an earlier generation has to be looked up again."""
@@ -70,7 +73,7 @@ class Net:
         return wheel_expiry(self.now, delay, self.release.hz)
 
     def emit(self, octets: bytes) -> None:
-        """A packet leaves on the link."""
+        """A packet, or a frame, leaves on the link."""
         self.outbox.append(octets)
 
     def loop(self, octets: bytes, route: Route) -> None:

@@ -25,6 +25,8 @@ class Release:
     """Built with CONFIG_COMPAT: the flag MSG_CMSG_COMPAT exists, and is refused."""
     sums_all_ones: bool = True
     """`csum_fold` of x86: an ICMP reply of nothing but zeros gets the checksum 0, which does not verify."""
+    ip_align: int = 0
+    """NET_IP_ALIGN: octets before a frame that put the IP header behind it at a multiple of four."""
     epoll_looks_up_first: bool = True
     """`epoll_wait` looks the descriptor up before it checks its other arguments."""
     unknown_options: frozenset[tuple[int, int]] = frozenset()
@@ -123,4 +125,4 @@ def of_kernel(release: str, machine: str = "x86_64") -> Release:
     found = re.match(r"(\d+)\.(\d+)", release)
     version = (int(found[1]), int(found[2])) if found else LINUX_6_18.version
     like = max((known for known in RELEASES if known.version <= version), key=lambda known: known.version, default=RELEASES[0])
-    return replace(like, compat=False, sums_all_ones=False) if machine == USER_MODE else like
+    return replace(like, compat=False, sums_all_ones=False, ip_align=2) if machine == USER_MODE else like

@@ -258,6 +258,20 @@ class Sock:
         """`sk_write_space`: there may be room to send."""
         self.wake(WAKE_WRITE)
 
+    def holds(self, part: object, truesize: int) -> None:
+        """`skb_set_owner_w`: `part` of what it sends waits on this host for a neighbour."""
+        self.wmem_alloc += truesize
+
+    def lets_go(self, part: object, truesize: int) -> None:
+        """`sock_wfree`, `sock_def_write_space`: it has left, or is given up."""
+        self.wmem_alloc -= truesize
+        if self.wmem_alloc * 2 <= self.sndbuf:
+            self.write_space()
+
+    def confirms_neighbour(self) -> bool:
+        """Whether what is sent now says that packets have arrived there (`sk_dst_pending_confirm`); said once."""
+        return False
+
     def set_rcvlowat(self, value: int) -> None:
         """SO_RCVLOWAT; `value` is not negative."""
         self.rcvlowat = value or 1

@@ -19,6 +19,8 @@ from types import MappingProxyType
 
 from ..contract import abi
 from ..contract.flows import Flows
+from ..contract.frames import LinkFrame
+from ..contract.links import Link, link_of
 from ..contract.memory import MAX_TASKS, Encoded, arena, collect, encode
 from ..contract.program import Advance, Call, Fork, Inject, Program, Signal, Step
 from ..contract.syscalls import SYSCALLS
@@ -88,11 +90,9 @@ class ReferenceTarget:
     def begin(self, world: World) -> None:
         if self._configured is None or self._configured[0] != world:
             self._configured = (world, self._configure(world))
-        self._run = _Run(self._configured[1], self._seed, self._release)
+        self._run = _Run(link_of(world), self._configured[1], self._seed, self._release)
 
     def _configure(self, world: World) -> Sysctls | NotModelled:
-        if world.link != "tun":
-            return NotModelled(f"link {world.link}")
         try:
             return configure((*self._host, *world.sysctls))
         except NotModelled as reason:
@@ -109,7 +109,8 @@ class ReferenceTarget:
 class _Run:
     """One program's run: results by step, calls that have not come back, flows."""
 
-    def __init__(self, sysctls: Sysctls | NotModelled, seed: int, release: Release) -> None:
+    def __init__(self, link: Link, sysctls: Sysctls | NotModelled, seed: int, release: Release) -> None:
+        self.link = link
         self.results: list[int] = []
         self.parts: dict[int, bytes] = {}
         self.makers: list[int] = []
@@ -121,7 +122,7 @@ class _Run:
         if isinstance(sysctls, NotModelled):
             self.refused = str(sysctls)
         else:
-            self.kernel = Kernel(sysctls, seed, release)
+            self.kernel = Kernel(sysctls, seed, release, link.carries_frames)
 
     def step(self, step: Step) -> StepTrace:
         self.makers.append(step.task if isinstance(step, Call) else 0)
@@ -190,16 +191,15 @@ class _Run:
         )
 
     def _inject(self, kernel: Kernel, inject: Inject) -> Outcome:
-        """A TUN takes only what says it is IPv4 or IPv6."""
         try:
             octets = self.flows.octets(inject.frame, self._resolve)
         except _ENCODING_ERRORS as error:
             return Unsupported(f"frame: {error}")
-        version = octets[0] >> 4 if octets else 0
-        if version == 6:
-            return Unsupported("IPv6")
-        if version != 4:
+        octets = self.link.envelope(octets, isinstance(inject.frame, LinkFrame))
+        if not self.link.takes(octets):
             return Done(EINVAL)
+        if self.link.version(octets) == 6:
+            return Unsupported("IPv6")
         kernel.receive(octets)
         return Done()
 
@@ -246,7 +246,7 @@ class _Run:
                 returned = self._returned(step, event.task, encoded, event.result, event.rule)
                 completions.append(Completion(step, returned, event.at))
             elif isinstance(event, FrameOut):
-                self.flows.saw(event.octets)
+                self.flows.saw(self.link.packet_of(event.octets))
                 frames.append(event)
             else:
                 signals.append(event)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeGuard
 
 from stack_under_test.contract.flows import Flows
-from stack_under_test.contract.frames import AnyFrame, Frame, RawFrame, Rel, Seq, TcpSegment
+from stack_under_test.contract.frames import AnyFrame, Frame, LinkFrame, Rel, Seq, TcpSegment
 from stack_under_test.contract.memory import MAX_TASKS, Encoded, Resolve, arena, encode
 from stack_under_test.contract.program import Advance, Call, Fork, Inject, Signal
 from stack_under_test.contract.values import Arg, Bad, Null, Port, PortOf, Ref
@@ -155,8 +155,11 @@ def _call(step: Call) -> PreparedCall:
 
 def _frame(frame: AnyFrame) -> PreparedFrame | None:
     """The frame with its numbers left open, or None where other things are open than a TCP segment's."""
-    if isinstance(frame, RawFrame):
-        return PreparedFrame(frame.octets, True, False)
+    if isinstance(frame, LinkFrame):
+        try:
+            return PreparedFrame(Flows().octets(frame, lambda _: 0), True, False)
+        except (ValueError, TypeError, struct.error):
+            return None
     flows, body = Flows(), frame.body
     seen: list[Ref | PortOf] = []
 

@@ -259,10 +259,11 @@ class Runner:
 
     def _put(self, octets: bytes, raw: bool, harmless: bool) -> OutcomeRecord:
         site = self._site
-        if site.tap:
-            octets = site.envelope(octets, raw)
+        link = site.link
+        if link.carries_frames:
+            octets = link.envelope(octets, raw)
         if not harmless:
-            self.marks.packet(site.packet_of(octets))
+            self.marks.packet(link.packet_of(octets))
         try:
             os.write(self._tun, octets)
         except OSError as error:
@@ -314,7 +315,7 @@ class Runner:
     def _see(self) -> Flows:
         """The flows, with all that the stack has sent until now."""
         for octets in self._unseen:
-            self._flows.saw(self._site.packet_of(octets))
+            self._flows.saw(self._site.link.packet_of(octets))
         self._unseen.clear()
         return self._flows
 

@@ -16,7 +16,8 @@ import select
 import socket
 import struct
 
-from stack_under_test.contract.world import PEER_MAC, STACK_MAC, World
+from stack_under_test.contract.links import link_of
+from stack_under_test.contract.world import World
 from stack_under_test.wire.checksum import internet_checksum
 from stack_under_test.worker import kernel, routes
 from stack_under_test.worker.kernel import SYS_SETSOCKOPT, syscall
@@ -36,7 +37,6 @@ _CACHED_ROUTES = 4
 _FAR = 4096
 """An offset, in units of 8 octets, beyond ordinary fragments."""
 _REPORTS, _REPORTS_MS = 2, 200
-_ETHERNET = {4: b"\x08\x00", 6: b"\x86\xdd"}
 _COUNTED = re.compile(rb"^(TCP6?|FRAG6?): inuse [1-9].*|^TCP: inuse 0 orphan \d+ tw [1-9].*", re.MULTILINE)
 """Lines of /proc/net/sockstat and sockstat6 that count something in a namespace; `orphan` and `alloc` are the host's."""
 _DUMP_TCP = struct.pack("=BBBB48xII", 0, 0, 0, 0, _STATES, 0)
@@ -49,7 +49,7 @@ class Site:
         self.world = world
         self.namespace = namespace
         self.tun = tun
-        self.tap = world.link == "tap"
+        self.link = link_of(world)
         self._buffer = bytearray(1 << 17)
         self._proc = proc
         self._forget = (ctypes.c_int * 2)(1, 0)
@@ -82,23 +82,11 @@ class Site:
 
     # The link
 
-    def envelope(self, octets: bytes, raw: bool) -> bytes:
-        """What is written to the link for a packet; raw frames are written as they are."""
-        if raw or not self.tap:
-            return octets
-        return STACK_MAC + PEER_MAC + _ETHERNET.get(octets[0] >> 4, _ETHERNET[4]) + octets
-
-    def packet_of(self, octets: bytes) -> bytes:
-        """The IP packet in what the link carries, or b"" when it is something else."""
-        if not self.tap:
-            return octets
-        return octets[14:] if octets[12:14] in (b"\x08\x00", b"\x86\xdd") else b""
-
     def settle(self) -> None:
         """Throw away what bringing the link up sends by itself: nothing, but for two MLD reports on a TAP."""
         seen, waiting = self.drain(), select.poll()
         waiting.register(self.tun, select.POLLIN)
-        while self.tap and seen < _REPORTS and waiting.poll(_REPORTS_MS):
+        while self.link.carries_frames and seen < _REPORTS and waiting.poll(_REPORTS_MS):
             seen += self.drain()
 
     def drain(self) -> int:
@@ -130,7 +118,7 @@ class Site:
             if marks.listened or self._counts():
                 self._destroy()
                 left = left or self._counts()
-            if self.tap:
+            if self.link.carries_frames:
                 self._forget_neighbours()
             if marks.unreachable and not self._forget_paths():
                 left = left or "learnt routes cannot be forgotten"
@@ -183,7 +171,7 @@ class Site:
         for turn in range(_ROUNDS):
             if b"FRAG" not in self._counts().encode():
                 return
-            os.write(self.tun, self.envelope(last_fragment(fragment, _FAR + turn), raw=False))
+            os.write(self.tun, self.link.envelope(last_fragment(fragment, _FAR + turn)))
 
 
 def _netlink(protocol: int) -> Netlink | None:

@@ -14,6 +14,7 @@ from stack_under_test.contract import abi
 from stack_under_test.contract.frames import (
     BASES,
     AnyFrame,
+    ArpFrame,
     Datagram,
     Frame,
     IcmpMessage,
@@ -54,7 +55,7 @@ from stack_under_test.contract.values import (
     Timeval,
     Unix,
 )
-from stack_under_test.contract.world import World
+from stack_under_test.contract.world import PEER_MAC, STACK_MAC, World
 
 _KNOWN = sorted(set(NUMBERS.values()))
 
@@ -155,7 +156,10 @@ packets: SearchStrategy[Frame] = st.recursive(
     lambda inner: st.builds(Frame, st.builds(IcmpMessage, absurd, absurd, _rest, octets | inner, maybe), ips),
     max_leaves=3,
 )
-frames: SearchStrategy[AnyFrame] = packets | st.builds(RawFrame, octets)
+macs = st.sampled_from([STACK_MAC, PEER_MAC, b"\xff" * 6]) | st.binary(min_size=6, max_size=6)
+ip4s = st.binary(min_size=4, max_size=4)
+arps = st.builds(ArpFrame, st.integers(0, 0xFFFF), ip4s, macs, ip4s, macs | st.just(bytes(6)), st.none() | macs)
+frames: SearchStrategy[AnyFrame] = packets | arps | st.builds(RawFrame, octets)
 
 _texts = st.text(max_size=20) | st.sampled_from(["0", "4096 131072 6291456", "a  b", " a", "a#b", '"', ""])
 _names = st.from_regex(r"net\.[a-z0-9_]{1,9}\.[a-z_]{1,9}", fullmatch=True)

@@ -185,14 +185,15 @@ def _reassembled(queue: Queue, first: Packet) -> Packet | None:
     whole.options = first.options
     whole.fragment_size = queue.largest
     whole.looped = first.looped
-    whole.truesize = _cost(queue, len(first.octets))
+    whole.to_host = first.to_host
+    whole.truesize = _cost(queue, first)
     return whole
 
 
-def _cost(queue: Queue, first_length: int) -> int:
+def _cost(queue: Queue, first: Packet) -> int:
     """`inet_frag_reasm_finish`: fragments that fit behind the first are copied there, until one does not."""
     pieces = [piece for run in queue.runs for piece in zip(run.parts, run.costs, strict=True)]
-    total, room = pieces[0][1], tailroom(first_length)
+    total, room = pieces[0][1], tailroom(len(first.octets), first.frame)
     for part, cost in pieces[1:]:
         if len(part) <= room:
             room -= len(part)

@@ -29,7 +29,7 @@ _INTERNETWORK_CONTROL = 0xC0
 def send(net: Net, packet: Packet, kind: int, code: int, info: int = 0) -> None:
     """`icmp_send`: tell the source of `packet`; `info` are the header's octets 4 to 7."""
     octets = packet.octets
-    if packet.kind in (Kind.BROADCAST, Kind.MULTICAST) or octets[6] & 0x1F or octets[7]:
+    if not packet.to_host or packet.kind in (Kind.BROADCAST, Kind.MULTICAST) or octets[6] & 0x1F or octets[7]:
         return
     if packet.protocol == PROTOCOL:
         inner = octets[packet.offset : packet.offset + 1]

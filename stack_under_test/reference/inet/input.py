@@ -15,32 +15,26 @@ from typing import TYPE_CHECKING
 from . import icmp_send
 from .header_options import Malformed, compile_received
 from .packet import Packet
-from .routing import (
-    ALL_HOSTS,
-    ANY,
-    LIMITED_BROADCAST,
-    LO,
-    TUN,
-    Kind,
-    address_type,
-    fib_lookup,
-    is_local_multicast,
-)
+from .route_input import route_input
+from .routing import LO, TUN, Kind
 from .truesize import link_truesize
 
 if TYPE_CHECKING:
     from ..net import Net
 
 _unpack = Struct("!BBHHHBBH4s4s").unpack_from
-IGMP = 2
 MSEC = 1_000_000
 
 
-def receive(net: Net, octets: bytes) -> None:
-    """`ip_rcv`: a packet from the link, and whatever follows from it inside this host."""
-    packet = _checked(octets)
+def receive(net: Net, octets: bytes, frame: int = 0, to_host: bool = True) -> None:
+    """`ip_rcv`: a packet from the link, and whatever follows from it inside this host.
+
+    `frame` and `to_host` are as in `Packet`, where it came in a frame.
+    """
+    packet = _checked(octets, frame)
     if packet is not None:
-        kind = _kind_from_link(net, packet)
+        packet.to_host = to_host
+        kind = route_input(net, packet.source, packet.destination, packet.protocol)
         if kind is not None:
             packet.kind = kind
             _finish(net, packet)
@@ -76,7 +70,7 @@ def _release(net: Net) -> bool:
     return False
 
 
-def _checked(octets: bytes) -> Packet | None:
+def _checked(octets: bytes, frame: int = 0) -> Packet | None:
     """`ip_rcv_core`: version, lengths and checksum (RFC 1122, 3.2.1.1 and 3.2.1.2); None when the packet is dropped."""
     size = len(octets)
     if size < 20:
@@ -90,49 +84,12 @@ def _checked(octets: bytes) -> Packet | None:
         offset = 20
     if int.from_bytes(octets[:offset], "big") % 0xFFFF or size < total or total < offset:
         return None
-    if size == total:
+    if size == total and not frame:
         return Packet(octets, offset, source, destination, protocol, tos, ttl, TUN, Kind.LOCAL)
     packet = Packet(octets[:total], offset, source, destination, protocol, tos, ttl, TUN, Kind.LOCAL)
-    packet.truesize = link_truesize(size)
+    packet.frame = frame
+    packet.truesize = link_truesize(size, frame)
     return packet
-
-
-def _kind_from_link(net: Net, packet: Packet) -> Kind | None:
-    """`ip_route_input_noref`: whose packet it is; None for martians, which are dropped at once (RFC 1812, 5.3.7)."""
-    source, destination = packet.source, packet.destination
-    first = destination[0]
-    if first & 0xF0 == 0xE0:
-        return Kind.MULTICAST if _multicast_is_ours(net, packet) else None
-    if source[0] & 0xF0 == 0xE0 or source == LIMITED_BROADCAST:
-        return None
-    if destination == LIMITED_BROADCAST or (source == ANY and destination == ANY):
-        return Kind.BROADCAST if source == ANY or _source_fits(net, source) else None
-    if ANY in (source, destination) or first == 127 or source[0] == 127:
-        return None
-    kind = address_type(destination)
-    if kind is Kind.UNICAST:
-        return kind
-    return kind if _source_fits(net, source) else None
-
-
-def _multicast_is_ours(net: Net, packet: Packet) -> bool:
-    """`ip_check_mc_rcu`, `ip_mc_validate_source`: the host is a member of all-hosts alone."""
-    source = packet.source
-    if packet.destination != ALL_HOSTS or source[0] & 0xF0 == 0xE0 or source == LIMITED_BROADCAST or source[0] == 127:
-        return False
-    if source == ANY:
-        return is_local_multicast(packet.destination) or packet.protocol == IGMP
-    return _source_fits(net, source)
-
-
-def _source_fits(net: Net, source: bytes) -> bool:
-    """`fib_validate_source`: not one of our own addresses; with rp_filter also one that a route leads to."""
-    if source in (LO.address, TUN.address):
-        return False
-    if not net.sysctl.rp_filter:
-        return True
-    found = fib_lookup(source)
-    return found is not None and found.kind is Kind.UNICAST
 
 
 def _finish(net: Net, packet: Packet) -> None:

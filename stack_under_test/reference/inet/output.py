@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from ...contract.abi import IP_PMTUDISC_DO, IP_PMTUDISC_PROBE, IP_PMTUDISC_WANT
 from ..errors import Fail
 from .header_options import HeaderOptions, build, for_later_fragments
+from .packet import Outgoing
 from .routing import Kind, Route, dst_mtu, flushed, mtu_locked, route_output, sk_lookup, sk_route
+from .truesize import sent_truesize
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -48,10 +50,11 @@ def header(
     return _pack(first, tos, total, ident, flags, ttl, protocol, check, ends[:4], ends[4:]) + data
 
 
-def queue_xmit(sk: Sock, segment: bytes, origin: object = None) -> int:
+def queue_xmit(sk: Sock, segment: bytes, origin: object = None, part: object = None) -> int:
     """`__ip_queue_xmit`: send a connected socket's segment, checksum and all done. Returns 0 or the errno.
 
-    `origin` is handed to the transport when the packet loops back: the sender's buffer, which both then share.
+    `origin` is handed to the transport when the packet loops back: the sender's buffer, which both then share.  `part` is
+    what of the socket's it is, should it have to wait (`Sock.holds`).
     """
     net = sk.net
     route = sk_route(sk)
@@ -79,14 +82,16 @@ def queue_xmit(sk: Sock, segment: bytes, origin: object = None) -> int:
         mtu = dst_mtu(net, route) if pmtudisc < IP_PMTUDISC_PROBE else route.device.mtu
         if size > mtu and not flags:
             for fragment in fragments(octets, mtu):
-                transmit(net, route, fragment)
+                transmit(net, route, fragment, sk=sk, part=part)
             return 0
         if size > mtu:
             return EMSGSIZE
     if route.local:
         net.backlog.append((octets, route, origin))
-    else:
+    elif net.neighbours is None:
         net.outbox.append(octets)
+    else:
+        net.neighbours.output(Outgoing(octets, route, sk, part, sent_truesize(size)), sk.confirms_neighbour())
     return 0
 
 
@@ -121,11 +126,13 @@ def send(
     options: HeaderOptions | None = None,
     loop: bool = True,
     ignore_df: bool = True,
+    sk: Sock | None = None,
+    confirm: bool = False,
 ) -> None:
     """`ip_push_pending_frames`: one datagram, in fragments when it is longer than `mtu` (0: the path's).
 
     `ignore_df`: this host may fragment it though nobody else may (DF); otherwise TooLong is raised.  `loop`: multicasts
-    are heard by this host too (IP_MULTICAST_LOOP).
+    are heard by this host too (IP_MULTICAST_LOOP).  `sk` pays for what has to wait for a neighbour; `confirm`: MSG_CONFIRM.
     """
     data = b"" if options is None else build(options, route.source, net.now // MSEC)
     net.ident = ident = net.ident + 1 & 0xFFFF
@@ -138,12 +145,13 @@ def send(
     octets = head + payload
     mtu = mtu or dst_mtu(net, route)
     if size <= mtu:
-        transmit(net, route, octets, loop)
+        transmit(net, route, octets, loop, sk, confirm=confirm)
         return
     if df and not ignore_df:
         raise TooLong(octets, mtu)
     for fragment in fragments(octets, mtu):
-        transmit(net, route, fragment, loop)
+        transmit(net, route, fragment, loop, sk, confirm=confirm)
+        confirm = False
 
 
 def fragments(octets: bytes, mtu: int) -> list[bytes]:
@@ -169,7 +177,15 @@ def fragments(octets: bytes, mtu: int) -> list[bytes]:
     return pieces
 
 
-def transmit(net: Net, route: Route, octets: bytes, loop: bool = True) -> None:
+def transmit(
+    net: Net,
+    route: Route,
+    octets: bytes,
+    loop: bool = True,
+    sk: Sock | None = None,
+    part: object = None,
+    confirm: bool = False,
+) -> None:
     """`dst_output`: to the link, back to this host, or both (`ip_mc_output`); nowhere without a device."""
     if flushed(route):
         return
@@ -177,7 +193,7 @@ def transmit(net: Net, route: Route, octets: bytes, loop: bool = True) -> None:
         if route.local:
             net.loop(octets, route)
         else:
-            net.emit(octets)
+            _to_link(net, route, octets, sk, part, confirm)
         return
     on_loopback = route.device.index == 1
     if route.local and not on_loopback and (route.kind is Kind.BROADCAST or loop):
@@ -185,4 +201,11 @@ def transmit(net: Net, route: Route, octets: bytes, loop: bool = True) -> None:
     if on_loopback:
         net.loop(octets, route)
     elif octets[8] or not (route.kind is Kind.MULTICAST and route.local):
+        _to_link(net, route, octets, sk, part, confirm)
+
+
+def _to_link(net: Net, route: Route, octets: bytes, sk: Sock | None, part: object, confirm: bool) -> None:
+    if net.neighbours is None:
         net.emit(octets)
+    else:
+        net.neighbours.output(Outgoing(octets, route, sk, part, sent_truesize(len(octets))), confirm)

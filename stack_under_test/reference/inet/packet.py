@@ -1,10 +1,25 @@
-"""An IPv4 datagram on its way in, as far as IP has read it (`struct sk_buff` with `IPCB`)."""
+"""An IPv4 datagram on its way in, as far as IP has read it, or out to the link (`struct sk_buff` with `IPCB`)."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from .header_options import HeaderOptions
-from .routing import Device, Kind
+from .routing import Device, Kind, Route
 from .truesize import link_truesize, sent_truesize
+
+if TYPE_CHECKING:
+    from ..sock import Sock
+
+
+class Outgoing(NamedTuple):
+    """A packet on its way to the link: its route, the socket whose it is, `part` of what that socket sends, its truesize."""
+
+    octets: bytes
+    route: Route
+    sk: Sock | None
+    part: object
+    truesize: int
 
 
 class Packet:
@@ -17,6 +32,7 @@ class Packet:
         "destination",
         "device",
         "fragment_size",
+        "frame",
         "kind",
         "looped",
         "octets",
@@ -25,6 +41,7 @@ class Packet:
         "origin",
         "protocol",
         "source",
+        "to_host",
         "tos",
         "truesize",
         "ttl",
@@ -56,6 +73,10 @@ class Packet:
         """This host sent it; it is not judged again."""
         self.origin: object = None
         """What the sending transport wants the receiving one to see (`queue_xmit`)."""
+        self.to_host = True
+        """PACKET_HOST: it came to this host's hardware address, not to many."""
+        self.frame = 0
+        """The length of the Ethernet frame it came in, with what aligns it; 0 on TUN."""
         self.truesize = 0
         """What it costs a buffer; 0 until somebody asks (`cost`)."""
         self.fragment_size = 0
@@ -64,5 +85,5 @@ class Packet:
     def cost(self) -> int:
         """`skb->truesize`."""
         if not self.truesize:
-            self.truesize = sent_truesize(len(self.octets)) if self.looped else link_truesize(len(self.octets))
+            self.truesize = sent_truesize(len(self.octets)) if self.looped else link_truesize(len(self.octets), self.frame)
         return self.truesize

@@ -69,12 +69,14 @@ DEVICES = (LO, TUN)
 class PathMtu:
     """`fib_nh_exception`: `locked` means DF is no longer set (the path is narrower than `MIN_PMTU`).
 
-    `flushed` once a lookup has found it expired: routes that were bound to it lose their device (`fnhe_flush_routes`)."""
+    `flushed` once a lookup has found it expired: routes that were bound to it lose their device (`fnhe_flush_routes`).
+    `doubted` while a neighbour's silence has set the route's own expiry to now (`ipv4_link_failure`)."""
 
     mtu: int
     locked: bool
     expires: int
     flushed: bool = False
+    doubted: bool = False
 
 
 class Route(NamedTuple):
@@ -265,7 +267,7 @@ def dst_mtu(net: Net, route: Route) -> int:
     """`dst_mtu`: the path's, else the device's."""
     known = route.exception
     if known is not None:
-        if net.now < known.expires:
+        if net.now < known.expires and not known.doubted:
             return known.mtu
         if known.flushed:
             return BLACKHOLE_MTU
@@ -288,6 +290,7 @@ def update_pmtu(net: Net, route: Route, mtu: int) -> None:
     known = net.path_mtus.get(route.destination)
     if known is not None:
         known.mtu, known.locked, known.expires = mtu, locked, net.now + PMTU_EXPIRES
+        known.doubted = False
         return
     net.path_mtus[route.destination] = PathMtu(mtu, locked, net.now + PMTU_EXPIRES)
     net.route_generation += 1

@@ -11,6 +11,7 @@ from ...contract import abi
 from . import icmp, udp_lite, udp_receive
 from .af_inet import InetDgram
 from .defrag import Fragments
+from .neighbour import Neighbours
 from .ports import PortTable
 from .protocols import Protosw, Transport, register
 from .udp import UdpProto, UdpSock
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 IPPROTO_PIM = 103
 
 
-def setup(net: Net) -> None:
+def setup(net: Net, ethernet: bool = False) -> None:
     """Make the tables and register UDP and ICMP; TCP registers itself (`protocols.register`)."""
     net.udp_ports = UdpTable(net)
     net.tcp_ports = PortTable(net)
     net.fragments = Fragments(net)
+    net.neighbours = Neighbours(net) if ethernet else None
     net.protocols[abi.IPPROTO_ICMP] = Transport(icmp.receive)
     net.protocols[abi.IPPROTO_IGMP] = Transport(icmp.ignore)
     net.protocols[IPPROTO_PIM] = Transport(icmp.ignore)

@@ -10,6 +10,7 @@ SK_BUFF = 256
 SHARED_INFO = 320
 SMALL_HEAD = 576
 _HEADROOM = 64
+_XDP_HEADROOM = 256
 _LINEAR = 4096 - SHARED_INFO - _HEADROOM
 _OUTPUT_ROOM = 31
 """What `__ip_append_data` reserves: the link header's 16 octets and 15 for alignment."""
@@ -29,16 +30,27 @@ def head_truesize(size: int) -> int:
     return _allocated(size) + SK_BUFF
 
 
-def link_truesize(length: int) -> int:
-    """A packet of `length` octets that came in over TUN (`tun_alloc_skb`)."""
+def link_truesize(length: int, frame: int = 0) -> int:
+    """A packet of `length` octets that came in over TUN (`tun_alloc_skb`), or over TAP in a frame (`tun_build_skb`)."""
+    if _built(frame):
+        return (frame + _HEADROOM + 63 & ~63) + SHARED_INFO + SK_BUFF
+    length = frame or length
     if length <= _LINEAR:
         return head_truesize(_HEADROOM + length)
     pages = -(-(length - _LINEAR) // 4096)
     return head_truesize(_HEADROOM + _LINEAR) + 4096 * pages
 
 
-def tailroom(length: int) -> int:
-    """Free octets behind a packet from TUN, where reassembly puts small fragments."""
+def _built(frame: int) -> bool:
+    """`tun_can_build_skb`: a frame for which one page is enough is put there, and the page's part is the buffer."""
+    return frame > 0 and (frame + _HEADROOM + _XDP_HEADROOM + 63 & ~63) + SHARED_INFO <= 4096
+
+
+def tailroom(length: int, frame: int = 0) -> int:
+    """Free octets behind a packet from TUN or TAP, where reassembly puts small fragments."""
+    if _built(frame):
+        return (frame + _HEADROOM + 63 & ~63) - _HEADROOM - frame
+    length = frame or length
     if length > _LINEAR:
         return 0
     return _allocated(_HEADROOM + length) - SHARED_INFO - _HEADROOM - length

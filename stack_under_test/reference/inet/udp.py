@@ -68,8 +68,7 @@ class UdpProto:
         """`udp_lib_close`: pending data is thrown away, queued datagrams too."""
         assert isinstance(sk, UdpSock)
         sk.dead = True
-        sk.pending = None
-        sk.wmem_alloc = 1
+        udp_send.discard(sk)
         self.unhash(sk)
         sk.socket = None
 
@@ -194,7 +193,7 @@ class UdpProto:
         memory.write_int(length, size)
         memory.write(value, found.to_bytes(4, "little")[:size])
 
-    def sendmsg(self, sk: Sock, message: Message) -> int:
+    def sendmsg(self, sk: Sock, message: Message) -> MayBlock[int]:
         assert isinstance(sk, UdpSock)
         return udp_send.sendmsg(sk, message)
 

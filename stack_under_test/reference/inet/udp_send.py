@@ -3,21 +3,22 @@
 Without corking a call is one datagram.  With UDP_CORK or MSG_MORE the first call fixes destination, route and size limit,
 later ones append, whatever address they name; the first without MSG_MORE sends all as one datagram.
 
-Packets leave at once, so the send buffer only ever holds what is corked or being made.
+Packets leave at once, so the send buffer only ever holds what is corked or being made, and what waits for a neighbour.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from errno import EACCES, EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EMSGSIZE, ENOBUFS, EOPNOTSUPP, EPIPE
+from errno import EACCES, EAFNOSUPPORT, EAGAIN, EDESTADDRREQ, EINVAL, EMSGSIZE, ENOBUFS, EOPNOTSUPP, EPIPE
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...contract import abi
 from ...wire.checksum import internet_checksum
 from ..errors import Fail, NotModelled
 from ..release import Release
-from ..sock import SEND_SHUTDOWN, WAKE_WRITE, State
+from ..sock import SEND_SHUTDOWN, State, deadline, interrupted, wait_on
+from ..wait import Blocking, MayBlock, Wakeup
 from . import icmp_send, output
 from .control import Cookie, each, sent
 from .errqueue import local_error
@@ -50,7 +51,8 @@ class Flow(NamedTuple):
 class Pending:
     """`struct inet_cork`: a datagram in the making, `mtu` as it was when it was begun.
 
-    `last` is the length of its last fragment, header included; `charged` what its buffers cost so far.
+    `last` is the length of its last fragment, header included; `charged` what its buffers cost so far, `counted` what of that
+    the socket's send buffer holds while it is corked.
     """
 
     route: Route
@@ -61,10 +63,12 @@ class Pending:
     length: int = 0
     last: int = 0
     charged: int = 0
+    counted: int = 0
+    confirm: bool = False
 
 
-def sendmsg(sk: UdpSock, message: Message) -> int:
-    """`udp_sendmsg`."""
+def sendmsg(sk: UdpSock, message: Message) -> MayBlock[int]:
+    """`udp_sendmsg`: plain when it need not wait for room."""
     size = message.iter.count
     if size > 0xFFFF:
         raise Fail(EMSGSIZE, "udp_sendmsg: len > 0xffff")
@@ -83,13 +87,39 @@ def sendmsg(sk: UdpSock, message: Message) -> int:
         cookie.options = sk.header_options
     route, flow = _route(sk, message, cookie, destination, dport, connected)
     if message.flags & abi.MSG_PROBE:
+        if message.flags & abi.MSG_CONFIRM and sk.net.neighbours is not None and not route.local:
+            sk.net.neighbours.confirm(sk.net.neighbours.lookup(flow.destination))
         return 0 if message.flags & abi.MSG_CONFIRM and not size else size
     pending = _setup(sk, route, cookie)
+    pending.confirm = message.flags & abi.MSG_CONFIRM != 0
     if more:
         sk.flow = Flow(flow.source, destination if destination != ANY else flow.destination, dport)
         sk.pending = pending
         _append(sk, pending, message, more)
         return size
+    if _is_full(sk):
+        return _when_there_is_room(sk, message, pending, flow)
+    _take(sk, pending, flow, message.iter)
+    _push(sk, pending, flow)
+    return size
+
+
+def _is_full(sk: UdpSock) -> bool:
+    return sk.wmem_alloc - 1 >= sk.sndbuf
+
+
+def _when_there_is_room(sk: UdpSock, message: Message, pending: Pending, flow: Flow) -> Blocking[int]:
+    """`sock_wait_for_wmem`: the datagram is made when what waits for a neighbour has left room for it."""
+    size = message.iter.count
+    timeout = 0 if message.flags & abi.MSG_DONTWAIT else sk.sndtimeo
+    _check_length(sk, pending, flow, size + UDP_HEADER)
+    until = deadline(sk.net, timeout)
+    while _is_full(sk):
+        _check_sendable(sk)
+        if timeout == 0 or (until is not None and sk.net.now >= until):
+            raise Fail(EAGAIN, "sock_alloc_send_pskb: no room")
+        if (yield from wait_on(sk, until)) is Wakeup.SIGNAL:
+            raise interrupted(until)
     _take(sk, pending, flow, message.iter)
     _push(sk, pending, flow)
     return size
@@ -164,10 +194,7 @@ def _setup(sk: UdpSock, route: Route, cookie: Cookie) -> Pending:
 def _take(sk: UdpSock, pending: Pending, flow: Flow, source: IovIter) -> None:
     """`__ip_append_data`: is it too long, then buffer by buffer: room for it, and the octets into it."""
     size = source.count if pending.length else source.count + UDP_HEADER
-    mtu = 0xFFFF if pending.cookie.segment else pending.mtu
-    if pending.length + size > (0xFFFF if _may_fragment(sk) else mtu) - pending.header:
-        local_error(sk, EMSGSIZE, flow.destination, sk.dport, mtu - (pending.header - 20))
-        raise Fail(EMSGSIZE, "__ip_append_data")
+    mtu = _check_length(sk, pending, flow, size)
     pending.length += size
     whole = (mtu - pending.header & ~7) + pending.header
     while size > 0:
@@ -191,6 +218,15 @@ def _take(sk: UdpSock, pending: Pending, flow: Flow, source: IovIter) -> None:
         size -= octets
 
 
+def _check_length(sk: UdpSock, pending: Pending, flow: Flow, size: int) -> int:
+    """Whether `size` octets more are too many; the MTU that goes for the datagram."""
+    mtu = 0xFFFF if pending.cookie.segment else pending.mtu
+    if pending.length + size > (0xFFFF if _may_fragment(sk) else mtu) - pending.header:
+        local_error(sk, EMSGSIZE, flow.destination, sk.dport, mtu - (pending.header - 20))
+        raise Fail(EMSGSIZE, "__ip_append_data")
+    return mtu
+
+
 def _may_fragment(sk: UdpSock) -> bool:
     """`ip_sk_ignore_df`."""
     return sk.pmtudisc < abi.IP_PMTUDISC_DO or sk.pmtudisc == abi.IP_PMTUDISC_OMIT
@@ -199,15 +235,21 @@ def _may_fragment(sk: UdpSock) -> bool:
 def _allocate(sk: UdpSock, pending: Pending, size: int) -> None:
     """A buffer for one more fragment: the first may fail, the others need the charge within twice the send buffer."""
     if not pending.last:
-        error = sk.take_error()
-        if error:
-            raise Fail(error, "sock_alloc_send_pskb: sock_error")
-        if sk.shutdown & SEND_SHUTDOWN:
-            raise Fail(EPIPE, "sock_alloc_send_pskb: SEND_SHUTDOWN")
-    elif 1 + pending.charged > 2 * sk.sndbuf:
+        _check_sendable(sk)
+        if _is_full(sk):
+            raise NotModelled("a corked datagram that waits for room")
+    elif sk.wmem_alloc + pending.charged - pending.counted > 2 * sk.sndbuf:
         raise Fail(ENOBUFS, "__ip_append_data: sndbuf")
     paged = size - 8 if pending.cookie.segment else 0
     pending.charged += sent_truesize(size - paged + pending.header) + paged
+
+
+def _check_sendable(sk: UdpSock) -> None:
+    error = sk.take_error()
+    if error:
+        raise Fail(error, "sock_alloc_send_pskb: sock_error")
+    if sk.shutdown & SEND_SHUTDOWN:
+        raise Fail(EPIPE, "sock_alloc_send_pskb: SEND_SHUTDOWN")
 
 
 def _append(sk: UdpSock, pending: Pending, message: Message, more: bool) -> None:
@@ -217,17 +259,19 @@ def _append(sk: UdpSock, pending: Pending, message: Message, more: bool) -> None
         try:
             _take(sk, pending, sk.flow, message.iter)
         except Fail:
-            _discard(sk)
+            discard(sk)
             raise
-        sk.wmem_alloc = 1 + pending.charged
+        sk.wmem_alloc += pending.charged - pending.counted
+        pending.counted = pending.charged
     if not more:
         push_pending(sk)
 
 
-def _discard(sk: UdpSock) -> None:
+def discard(sk: UdpSock) -> None:
     """`udp_flush_pending_frames`."""
-    sk.pending = None
-    sk.wmem_alloc = 1
+    if sk.pending is not None:
+        sk.wmem_alloc -= sk.pending.counted
+        sk.pending = None
 
 
 def push_pending(sk: UdpSock) -> None:
@@ -235,7 +279,7 @@ def push_pending(sk: UdpSock) -> None:
     pending = sk.pending
     if pending is not None:
         assert sk.flow is not None
-        _discard(sk)
+        discard(sk)
         _push(sk, pending, sk.flow)
 
 
@@ -253,10 +297,16 @@ def _push(sk: UdpSock, pending: Pending, flow: Flow) -> None:
                 raise NotModelled("UDP_SEGMENT over loopback")
             for at in range(0, len(data), segment):
                 _send(sk, pending, flow, bytes(data[at : at + segment]))
-            sk.wake(WAKE_WRITE)
+            _left(sk)
             return
     _send(sk, pending, flow, bytes(data))
-    sk.wake(WAKE_WRITE)
+    _left(sk)
+
+
+def _left(sk: UdpSock) -> None:
+    """`sock_def_write_space`, as what has left is freed."""
+    if sk.wmem_alloc * 2 <= sk.sndbuf:
+        sk.write_space()
 
 
 def _send(sk: UdpSock, pending: Pending, flow: Flow, data: bytes) -> None:
@@ -294,6 +344,8 @@ def _send(sk: UdpSock, pending: Pending, flow: Flow, data: bytes) -> None:
             options=cookie.options,
             loop=sk.mc_loop,
             ignore_df=_may_fragment(sk),
+            sk=sk,
+            confirm=pending.confirm,
         )
     except output.TooLong as too_long:
         octets = too_long.octets

@@ -11,6 +11,7 @@ from errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOTTY
 from types import MappingProxyType
 
 from ...contract import abi
+from ...contract.world import STACK_MAC
 from ..errors import Fail, NotModelled
 from ..inet.routing import DEVICES, LO, Device, device
 from ..uaccess import UserMemory
@@ -21,7 +22,9 @@ SIOCGIFNAME, SIOCGIFMETRIC, SIOCGIFHWADDR, SIOCGIFSLAVE, SIOCGIFTXQLEN = 0x8910,
 SIOCGIFDSTADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFPFLAGS = 0x8917, 0x8919, 0x891B, 0x8935
 LINK_QUEUE = 8192
 """The transmit queue that makers of worlds give the link."""
-ARPHRD_LOOPBACK, ARPHRD_NONE = 772, 0xFFFE
+ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE = 1, 772, 0xFFFE
+ETHERNET_FLAGS = 0x1043
+"""Up, running, multicast, and broadcast instead of point-to-point without ARP."""
 _OF_ADDRESSES = frozenset((abi.SIOCGIFADDR, SIOCGIFDSTADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK))
 NOT_MODELLED = frozenset(
     (
@@ -38,8 +41,8 @@ def interface_list() -> list[bytes]:
     return [_name(entry) + _sockaddr(entry.address) for entry in DEVICES]
 
 
-def device_ioctl(command: int, argument: int, memory: UserMemory) -> None:
-    """`dev_ioctl`. Raises Fail(EFAULT), Fail(ENODEV), Fail(ENOTTY) for what no device knows."""
+def device_ioctl(command: int, argument: int, memory: UserMemory, ethernet: bool = False) -> None:
+    """`dev_ioctl`; `ethernet`: the link is a TAP. Raises Fail(EFAULT), Fail(ENODEV), Fail(ENOTTY) for what no device knows."""
     request = memory.read(argument, IFREQ_SIZE)
     if command in NOT_MODELLED:
         raise NotModelled(f"ioctl {command:#x}")
@@ -49,7 +52,7 @@ def device_ioctl(command: int, argument: int, memory: UserMemory) -> None:
             raise Fail(ENODEV, "dev_ifname")
         memory.write(argument, found.name.encode() + b"\0")
         return
-    answer = _ANSWERS.get(command)
+    answer = (_ETHERNET_ANSWERS if ethernet else {}).get(command) or _ANSWERS.get(command)
     if answer is None:
         raise Fail(ENOTTY, "dev_ioctl: unknown command")
     memory.write(argument + IFNAMSIZ, answer(_find(request, command in _OF_ADDRESSES)))
@@ -99,5 +102,11 @@ _ANSWERS: Mapping[int, Callable[[Device], bytes]] = MappingProxyType(
         SIOCGIFDSTADDR: lambda entry: _sockaddr(entry.address)[:16],
         SIOCGIFBRDADDR: lambda entry: _sockaddr(entry.broadcast)[:16],
         SIOCGIFNETMASK: lambda entry: _netmask(entry)[:16],
+    }
+)
+_ETHERNET_ANSWERS: Mapping[int, Callable[[Device], bytes]] = MappingProxyType(
+    {
+        abi.SIOCGIFFLAGS: lambda entry: struct.pack("<H", entry.flags if entry is LO else ETHERNET_FLAGS),
+        SIOCGIFHWADDR: lambda entry: _hardware(entry) if entry is LO else struct.pack("<H14s", ARPHRD_ETHER, STACK_MAC),
     }
 )

@@ -112,7 +112,7 @@ def _socket_ioctl(file: SocketFile, command: int, argument: int, memory: UserMem
                 raise
         if c_int(command) >> 8 & 0xFF != SOCK_IOC_TYPE:
             raise Fail(ENOTTY, "sock_do_ioctl")
-    device_ioctl(command, argument, memory)
+    device_ioctl(command, argument, memory, file.sock.sk.net.neighbours is not None)
     return 0
 
 

@@ -132,6 +132,8 @@ def _finish(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
         rexmit = recovery.alert(sk, info, dupacks)
     if info.set_timer:
         rtt.set_xmit_timer(sk)
+    if info.forward or not info.not_dup:
+        sk.confirm_route()
     delivered = sk.delivered - info.delivered
     if congestion.in_reduction(sk):
         recovery.reduce_cwnd(sk, delivered, info.una_advanced, sk.lost - info.lost)

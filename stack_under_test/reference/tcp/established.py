@@ -30,6 +30,7 @@ def init_transfer(sk: TcpSock) -> None:
     sk.cwnd = 1 if sk.total_retrans > 1 and sk.undo_marker else INIT_CWND
     sk.cwnd_stamp = sk.net.now
     window.init_buffer_space(sk)
+    sk.confirm_route()
 
 
 def finish_connect(sk: TcpSock) -> None:

@@ -17,12 +17,13 @@ from .timewait import Answer, TimeWait
 
 def receive(net: Net, packet: Packet) -> None:
     """A packet with protocol 6 that is for us."""
-    if packet.kind is not Kind.LOCAL:
+    if packet.kind is not Kind.LOCAL or not packet.to_host:
         return
     octets = packet.octets
     segment = parse(octets[packet.offset :], packet.source, packet.destination, packet.tos, packet.ttl, len(octets))
     if segment is None:
         return
+    segment.frame = packet.frame
     segment.looped = packet.looped
     segment.dif = packet.device.index
     if isinstance(packet.origin, Origin):

@@ -85,7 +85,7 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
         flags = (skb.flags | burst if last else skb.flags & ~(FIN | PSH)) | marks
         if at:
             flags &= ~CWR
-        error = _send(sk, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss], origin)
+        error = _send(sk, skb, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss], origin)
         if last or error:
             break
         at += mss
@@ -99,7 +99,9 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
     return error
 
 
-def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, data: bytes, origin: Origin | None) -> int:
+def _send(
+    sk: TcpSock, skb: TxSkb, seq: int, ack: int, flags: int, win: int, opts: bytes, data: bytes, origin: Origin | None
+) -> int:
     urgent = 0
     if sk.snd_up != sk.snd_una and before(seq, sk.snd_up):
         if before(sk.snd_up, (seq + 0x10000) & MASK):
@@ -109,7 +111,7 @@ def _send(sk: TcpSock, seq: int, ack: int, flags: int, win: int, opts: bytes, da
             urgent = 0xFFFF
             flags |= URG
     octets = header((sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr))
-    return ip.queue_xmit(sk, octets, origin)
+    return ip.queue_xmit(sk, octets, origin, skb)
 
 
 def event_ack_sent(sk: TcpSock) -> None:

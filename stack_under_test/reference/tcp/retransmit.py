@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import Fail
 from ..inet.routing import sk_lookup
-from . import congestion, ecn, rtt
+from . import congestion, ecn, rtt, small_queues
 from .output import current_mss, transmit
 from .segment import FIN, SYN, TxSkb
 from .seq import MASK, after, before
@@ -23,6 +23,7 @@ def retransmit_queue(sk: TcpSock) -> None:
         room = sk.cwnd - sk.packets_in_flight()
         if room <= 0:
             break
+        small_queues.check(sk, skb, 1)
         if not retransmit(sk, skb, room):
             break
         if congestion.in_reduction(sk):
@@ -46,7 +47,10 @@ def retransmit(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
 
 
 def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
-    """`__tcp_retransmit_skb`: up to `segments` of it; False when the peer's window is shut to it or there is no way there."""
+    """`__tcp_retransmit_skb`: up to `segments` of it; False when it has not left yet, the peer's
+    window is shut to it, or there is no way there."""
+    if small_queues.still_in_host_queue(sk, skb):
+        return False
     if before(skb.seq, sk.snd_una):
         _drop_acked_head(sk, skb)
     try:

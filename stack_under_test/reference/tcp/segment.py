@@ -45,13 +45,14 @@ class Origin:
 class Segment:
     """A received TCP segment; ports and numbers in host order, addresses 4 octets.
 
-    `header` is the raw header, `options` its option octets, `length` the packet's length on the link (for truesize);
+    `header` is the raw header, `options` its option octets, `length` the packet's length on the link and `frame` that
+    of what it came in (for truesize, as in `Packet`);
     `dif` is the device it came in over (`inet_iif`).
     """
 
     __slots__ = (
-        "ack", "daddr", "dif", "doff", "dport", "end_seq", "flags", "header", "ip_options", "length", "looped", "options",
-        "origin", "payload", "reserved", "saddr", "segs", "seq", "sport", "tos", "ttl", "urgent", "window",
+        "ack", "daddr", "dif", "doff", "dport", "end_seq", "flags", "frame", "header", "ip_options", "length", "looped",
+        "options", "origin", "payload", "reserved", "saddr", "segs", "seq", "sport", "tos", "ttl", "urgent", "window",
     )  # fmt: skip
 
     sport: int
@@ -72,6 +73,7 @@ class Segment:
     tos: int
     ttl: int
     length: int
+    frame: int
     dif: int
     looped: bool
     origin: Origin | None
@@ -107,6 +109,7 @@ def parse(octets: bytes, saddr: bytes, daddr: bytes, tos: int, ttl: int, length:
     segment.tos = tos
     segment.ttl = ttl
     segment.length = length
+    segment.frame = 0
     segment.dif = TUN.index
     segment.looped = False
     segment.origin = None
@@ -136,8 +139,8 @@ class RcvSkb:
             self.truesize = EMPTY_SKB + len(segment.payload)
             self.room = 0
         else:
-            self.truesize = link_truesize(segment.length)
-            self.room = tailroom(segment.length)
+            self.truesize = link_truesize(segment.length, segment.frame)
+            self.room = tailroom(segment.length, segment.frame)
 
     @classmethod
     def of(cls, seq: int, data: bytes, size: int) -> RcvSkb:
@@ -160,7 +163,7 @@ class TxSkb:
 
     __slots__ = (
         "data", "end_seq", "eor", "ever_retrans", "flags", "gso_size", "lost", "mstamp", "origin", "pcount", "retrans",
-        "sacked", "seq", "truesize", "tx_delivered",
+        "sacked", "seq", "truesize", "tx_delivered", "waiting",
     )  # fmt: skip
 
     def __init__(self, seq: int, flags: int) -> None:
@@ -179,6 +182,8 @@ class TxSkb:
         self.tx_delivered: int | None = None
         """`tx.delivered`: how much the peer had when this was sent; None when that has been looked at."""
         self.truesize = EMPTY_SKB
+        self.waiting = 0
+        """How many segments of it wait on this host (`skb_still_in_host_queue`)."""
         self.origin: Origin | None = None
         """Shared with what looped back from this."""
 

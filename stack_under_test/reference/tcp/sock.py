@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from ...contract import abi
 from ..net import MSEC, SEC, Net
 from ..sock import SOCK_RCVBUF_LOCK, Proto, Sock, State
+from ..timers import PRECISE
 from .ofo import OfoQueue
 from .segment import PAGE, RcvSkb, TxSkb
 
 if TYPE_CHECKING:
+    from ..inet.routing import Route
     from .listen import Request
 
 MSS_DEFAULT = 536
@@ -38,6 +40,8 @@ ACK_SCHED, ACK_TIMER, ACK_PUSHED, ACK_PUSHED2, ACK_NOW, ACK_NOMEM = 1, 2, 4, 8, 
 NAGLE_OFF, NAGLE_CORK, NAGLE_PUSH = 1, 2, 4
 PINGPONG_THRESH = 1
 URG_VALID, URG_NOTYET, URG_READ = 0x0100, 0x0200, 0x0400
+SMALL_QUEUE = "small_queue"
+"""The moment at which a connection goes on that waited for what had to leave this host first."""
 CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS = 0, 1, 2, 3, 4
 
 
@@ -237,6 +241,10 @@ class TcpSock(Sock):
         self.reo_wnd_persist = 0
         self.rack_last_delivered = 0
         self.pacing_rate = (1 << 64) - 1
+        self.throttled = False
+        """TSQF_THROTTLED: it wants to go on when what waits on this host has left."""
+        self.confirmed: Route | None = None
+        """The route by which packets have arrived since the last was sent (`sk_dst_pending_confirm`)."""
         self.mss_now = MSS_DEFAULT
         self.wstamp_ns = 0
 
@@ -341,6 +349,28 @@ class TcpSock(Sock):
             elif not on:
                 self.disarm("keepalive")
         self.keepopen = on
+
+    def holds(self, part: object, truesize: int) -> None:
+        if isinstance(part, TxSkb):
+            part.waiting += 1
+        self.wmem_alloc += truesize
+
+    def lets_go(self, part: object, truesize: int) -> None:
+        """`tcp_wfree`: the connection goes on when what is being done now is done (`tcp_tsq_handler`)."""
+        if isinstance(part, TxSkb):
+            part.waiting -= 1
+        self.wmem_alloc -= truesize
+        if self.throttled:
+            self.throttled = False
+            self.net.timers.arm(self, SMALL_QUEUE, self.net.now, PRECISE)
+
+    def confirm_route(self) -> None:
+        """`sk_dst_confirm`."""
+        self.confirmed = self.route
+
+    def confirms_neighbour(self) -> bool:
+        confirmed, self.confirmed = self.confirmed, None
+        return confirmed is not None and confirmed is self.route
 
     def write_space(self) -> None:
         """`sk_stream_write_space`: wake writers once a third of the buffer is free."""

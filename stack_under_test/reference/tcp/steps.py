@@ -272,6 +272,7 @@ def _fin_acked(sk: TcpSock, arrival: Arrival) -> bool:
     segment = arrival.segment
     enter(sk, State.FIN_WAIT2)
     sk.shutdown |= SEND_SHUTDOWN
+    sk.confirm_route()
     if not sk.dead:
         sk.state_change()
         return True

@@ -7,7 +7,7 @@ from errno import ETIMEDOUT
 from ...contract import abi
 from ..net import MSEC, SEC
 from ..sock import State
-from . import loss, recovery, retransmit, rtt, timewait
+from . import loss, recovery, retransmit, rtt, small_queues, timewait
 from .established import keepalive_time
 from .output import current_mss, send_ack, send_active_reset
 from .sock import (
@@ -18,12 +18,14 @@ from .sock import (
     NAGLE_OFF,
     RTO_MAX,
     RTO_MIN,
+    SMALL_QUEUE,
     TIMEOUT_INIT,
     TIMEWAIT_LEN,
     TcpSock,
 )
 from .xmit import fragment, probe0_base, snd_wnd_test, write_wakeup, write_xmit
 
+_SENDING = (State.ESTABLISHED, State.FIN_WAIT1, State.CLOSING, State.CLOSE_WAIT, State.LAST_ACK)
 THIN_LINEAR_RETRIES = 6
 """`TCP_THIN_LINEAR_RETRIES`."""
 
@@ -38,6 +40,8 @@ def expired(sk: TcpSock, kind: str) -> None:
             send_ack(sk)
     elif kind == "keepalive":
         keepalive(sk)
+    elif kind == SMALL_QUEUE:
+        small_queue_left(sk)
     elif sk.state not in (State.CLOSE, State.LISTEN) and sk.pending:
         _write_timer(sk)
 
@@ -96,13 +100,14 @@ def loss_probe(sk: TcpSock) -> None:
             sent = sk.packets_out > out
         elif sk.rtx_queue:
             skb = sk.rtx_queue[-1]
-            if skb.pcount > 1 and len(skb.data) > (skb.pcount - 1) * mss:
+            waiting = small_queues.still_in_host_queue(sk, skb)
+            if not waiting and skb.pcount > 1 and len(skb.data) > (skb.pcount - 1) * mss:
                 old = skb.pcount
                 rest = fragment(sk, skb, (skb.pcount - 1) * mss, mss)
                 sk.rtx_queue.append(rest)
                 sk.packets_out += skb.pcount + rest.pcount - old
                 skb = rest
-            sent = sk.tlp_retrans = retransmit.send_again(sk, skb, 1)
+            sent = sk.tlp_retrans = not waiting and retransmit.send_again(sk, skb, 1)
         else:
             sk.pending = ""
             return
@@ -110,6 +115,15 @@ def loss_probe(sk: TcpSock) -> None:
             sk.tlp_high_seq = sk.snd_nxt
             sk.pending = ""
     rtt.rearm_rto(sk)
+
+
+def small_queue_left(sk: TcpSock) -> None:
+    """`tcp_tsq_write`: what the connection waited for has left this host."""
+    if sk.state not in _SENDING:
+        return
+    if sk.lost_out > sk.retrans_out and sk.cwnd > sk.packets_in_flight():
+        retransmit.retransmit_queue(sk)
+    write_xmit(sk, current_mss(sk), sk.nonagle)
 
 
 def model_timeout(boundary: int, base: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..net import MSEC
 from ..sock import State
-from . import congestion, rtt
+from . import congestion, rtt, small_queues
 from .output import current_mss, send_probe, transmit
 from .segment import ACK, FIN, PSH, TxSkb
 from .seq import MASK, after, before, between
@@ -222,6 +222,7 @@ def _send_head(sk: TcpSock, mss: int, segs: int, quota: int, nonagle: int) -> bo
         limit = split_point(sk, skb, mss, quota, nonagle)
     if len(skb.data) > limit:
         sk.write_queue.insert(1, fragment(sk, skb, limit, mss))
+    small_queues.check(sk, skb)
     if skb.seq == skb.end_seq:
         return False
     sk.mss_now = mss

@@ -31,7 +31,6 @@ def test_it_can_be_driven_step_by_step() -> None:
 @pytest.mark.parametrize(
     ("world", "reason"),
     [
-        (World(link="tap"), "link tap"),
         (World(sysctls=(("net.ipv4.no_such", "1"),)), "sysctl net.ipv4.no_such"),
         (World(sysctls=(("net.ipv4.tcp_sack", "x"),)), "sysctl net.ipv4.tcp_sack = x"),
     ],
