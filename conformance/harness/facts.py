@@ -19,7 +19,7 @@ _MAKES_FROM_FIRST = frozenset({"accept", "accept4", "dup", "dup2", "dup3", "fcnt
 
 class Facts:
     """`low` and `high`: the ephemeral range; `ports`: those in it that the program names. `acks`: acknowledgement
-    numbers that do not depend on the stack's; `timestamps`: TSval of that sort, and `timestamps_relative` whether
+    numbers as long as they do not depend on the stack's; `timestamps`: TSval of that sort, and `timestamps_relative` whether
     there are others. `crossed`: some sequence number of the peer is relative to one of the stack's. `idents`: ICMP
     identifiers named, `macs`: hardware addresses named. `header_options`: by an IHL, the IP options of the packets that
     state it, truly or falsely; `odd_offsets`: some TCP data offset is false."""
@@ -95,9 +95,7 @@ class Facts:
             self._port(body.sport)
             self._port(body.dport)
             self.odd_offsets |= body.data_offset is not None
-            ack = _constant(body.ack)
-            if ack is not None:
-                self.acks.add(ack)
+            self.acks.add(_alone(body.ack))
             if isinstance(body.seq, Rel) and body.seq.base != "peer":
                 self.crossed = True
             for option in body.options:
@@ -138,6 +136,12 @@ def _constant(value: Seq) -> int | None:
     if isinstance(value, Rel):
         return (PEER_ISN + value.offset) & _MASK if value.base == "peer" else None
     return value & _MASK
+
+
+def _alone(value: Seq) -> int:
+    """The number that stands there while the stack has shown none of its own on the flow."""
+    constant = _constant(value)
+    return constant if constant is not None else value.offset & _MASK if isinstance(value, Rel) else 0
 
 
 def _socket_protocol(args: tuple[Arg, ...]) -> str:

@@ -32,7 +32,7 @@ def head_truesize(size: int) -> int:
 
 def link_truesize(length: int, frame: int = 0) -> int:
     """A packet of `length` octets that came in over TUN (`tun_alloc_skb`), or over TAP in a frame (`tun_build_skb`)."""
-    if _built(frame):
+    if built(frame):
         return (frame + _HEADROOM + 63 & ~63) + SHARED_INFO + SK_BUFF
     length = frame or length
     if length <= _LINEAR:
@@ -41,14 +41,14 @@ def link_truesize(length: int, frame: int = 0) -> int:
     return head_truesize(_HEADROOM + _LINEAR) + 4096 * pages
 
 
-def _built(frame: int) -> bool:
+def built(frame: int) -> bool:
     """`tun_can_build_skb`: a frame for which one page is enough is put there, and the page's part is the buffer."""
     return frame > 0 and (frame + _HEADROOM + _XDP_HEADROOM + 63 & ~63) + SHARED_INFO <= 4096
 
 
 def tailroom(length: int, frame: int = 0) -> int:
     """Free octets behind a packet from TUN or TAP, where reassembly puts small fragments."""
-    if _built(frame):
+    if built(frame):
         return (frame + _HEADROOM + 63 & ~63) - _HEADROOM - frame
     length = frame or length
     if length > _LINEAR:

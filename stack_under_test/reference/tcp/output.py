@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from copy import copy
 
 from ...wire.checksum import internet_checksum, pseudo_header
 from ..inet import output as ip
@@ -198,6 +199,9 @@ def send_synack(sk: TcpSock) -> None:
     if skb is None or not skb.flags & SYN:
         return
     if not skb.flags & ACK:
+        if skb.waiting:
+            skb = sk.rtx_queue[0] = copy(skb)
+            skb.copied, skb.waiting = True, 0
         skb.flags |= ACK
         ecn.answer(sk, skb)
     transmit(sk, skb)

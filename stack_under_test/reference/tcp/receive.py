@@ -10,7 +10,7 @@ from ..timers import PRECISE
 from . import ecn, memory, sacks, timewait, window
 from .ack import fast_path_check
 from .output import send_ack, send_delayed_ack
-from .segment import EMPTY_SKB, FIN, MAX_FRAGS, PSH, SYN, URG, RcvSkb, Segment
+from .segment import EMPTY_SKB, FIN, MAX_FRAGS, PSH, SKB_SIZE, SYN, URG, RcvSkb, Segment
 from .seq import MASK, after, before
 from .sock import (
     ACK_NOMEM,
@@ -105,7 +105,7 @@ def event_data_recv(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
     sk.lrcvtime = now
     _check_ecn(sk, skb)
     if len(skb.data) >= 128:
-        window.grow(sk, skb)
+        window.grow(sk, skb, adjust=True)
 
 
 def _check_ecn(sk: TcpSock, skb: RcvSkb) -> None:
@@ -194,18 +194,23 @@ def _coalesce(sk: TcpSock, tail: RcvSkb | None, skb: RcvSkb) -> bool:
         return False
     if len(skb.data) <= tail.room:
         tail.room -= len(skb.data)
-    elif skb.frags and tail.frags + skb.frags <= MAX_FRAGS:
-        moved = skb.truesize - EMPTY_SKB
-        tail.frags += skb.frags
-        tail.room = 0
-        tail.truesize += moved
-        sk.rmem_alloc += moved
+    elif skb.head_frag and tail.frags + skb.frags < MAX_FRAGS:
+        _take_over(sk, tail, skb.frags + 1, skb.truesize - SKB_SIZE)
+    elif skb.frags and not skb.head_frag and tail.frags + skb.frags <= MAX_FRAGS:
+        _take_over(sk, tail, skb.frags, skb.truesize - EMPTY_SKB)
     else:
         return False
     tail.data += skb.data
     tail.end_seq = skb.end_seq
     tail.flags |= skb.flags
     return True
+
+
+def _take_over(sk: TcpSock, tail: RcvSkb, frags: int, truesize: int) -> None:
+    tail.frags += frags
+    tail.room = 0
+    tail.truesize += truesize
+    sk.rmem_alloc += truesize
 
 
 def _queue_ofo(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
@@ -226,7 +231,7 @@ def _queue_ofo(sk: TcpSock, skb: RcvSkb, doff: int) -> None:
         else:
             sacks.new_ofo(sk, seq, end_seq)
         if grows:
-            window.grow(sk, skb)
+            window.grow(sk, skb, adjust=not kept)
     if kept:
         sk.rmem_alloc += skb.truesize
     if sk.socket is not None and sk.net.release.grows_while_reordered:

@@ -10,7 +10,7 @@ import struct
 from ...wire.checksum import pseudo_header, verifies
 from ..inet.header_options import HeaderOptions
 from ..inet.routing import TUN
-from ..inet.truesize import head_truesize, link_truesize, tailroom
+from ..inet.truesize import built, head_truesize, link_truesize, tailroom
 from .seq import MASK
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
@@ -122,9 +122,10 @@ class RcvSkb:
     """Received data waiting for the reader.
 
     `room` is what the buffer's tail can still take (`skb_tailroom`); looped data is in `frags` page fragments instead.
+    `head_frag`: its own octets are part of a page, which another buffer may take over.
     """
 
-    __slots__ = ("data", "end_seq", "flags", "frags", "origin", "room", "seq", "tos", "truesize")
+    __slots__ = ("data", "end_seq", "flags", "frags", "head_frag", "origin", "room", "seq", "tos", "truesize")
 
     def __init__(self, segment: Segment) -> None:
         self.seq = segment.seq
@@ -134,6 +135,7 @@ class RcvSkb:
         self.data = segment.payload
         self.origin = segment.origin
         self.frags = 0
+        self.head_frag = built(segment.frame)
         if segment.looped:
             self.frags = -(-len(segment.payload) // PAGE_FRAGMENT)
             self.truesize = EMPTY_SKB + len(segment.payload)
@@ -153,6 +155,7 @@ class RcvSkb:
         skb.data = data
         skb.origin = None
         skb.frags = 0
+        skb.head_frag = False
         skb.truesize = head_truesize(size)
         skb.room = skb.truesize - SKB_SIZE - SHARED_INFO - len(data)
         return skb
@@ -162,8 +165,8 @@ class TxSkb:
     """Data of ours, unsent in the write queue or sent and unacknowledged in the retransmit queue."""
 
     __slots__ = (
-        "data", "end_seq", "eor", "ever_retrans", "flags", "gso_size", "lost", "mstamp", "origin", "pcount", "retrans",
-        "sacked", "seq", "truesize", "tx_delivered", "waiting",
+        "copied", "data", "end_seq", "eor", "ever_retrans", "flags", "gso_size", "lost", "mstamp", "origin", "pcount",
+        "retrans", "sacked", "seq", "truesize", "tx_delivered", "waiting",
     )  # fmt: skip
 
     def __init__(self, seq: int, flags: int) -> None:
@@ -183,7 +186,9 @@ class TxSkb:
         """`tx.delivered`: how much the peer had when this was sent; None when that has been looked at."""
         self.truesize = EMPTY_SKB
         self.waiting = 0
-        """How many segments of it wait on this host (`skb_still_in_host_queue`)."""
+        """How many segments of it wait on this host (`skb_fclone_busy`)."""
+        self.copied = False
+        """Made by `skb_copy`, so that nobody can tell whether its clones have left."""
         self.origin: Origin | None = None
         """Shared with what looped back from this."""
 

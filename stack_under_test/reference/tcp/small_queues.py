@@ -11,9 +11,10 @@ from .sock import TcpSock
 
 def still_in_host_queue(sk: TcpSock, skb: TxSkb) -> bool:
     """`skb_still_in_host_queue`."""
-    if skb.waiting:
+    waits = skb.waiting > 0 and not skb.copied
+    if waits:
         sk.throttled = True
-    return skb.waiting > 0
+    return waits
 
 
 def check(sk: TcpSock, skb: TxSkb, factor: int = 0) -> None:

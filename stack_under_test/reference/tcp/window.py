@@ -106,16 +106,21 @@ def select(sk: TcpSock) -> int:
     return window
 
 
-def grow(sk: TcpSock, skb: RcvSkb) -> None:
-    """`tcp_grow_window`: open up when segments use their memory well."""
+def grow(sk: TcpSock, skb: RcvSkb, adjust: bool) -> None:
+    """`tcp_grow_window`: open up when segments use their memory well.
+
+    `adjust` (`truesize_adjust`): a buffer of pages alone, or of nothing, is counted without its head.
+    """
     room = min(_int(sk.window_clamp), space(sk)) - sk.rcv_ssthresh
     if room <= 0:
         return
     length = len(skb.data)
-    if win_from_space(sk, skb.truesize) <= length:
+    headless = not length or (skb.frags and not skb.head_frag)
+    truesize = length if adjust and headless else skb.truesize
+    if win_from_space(sk, truesize) <= length:
         increment = 2 * sk.advmss
     else:
-        increment = _cautious_growth(sk, skb.truesize, length)
+        increment = _cautious_growth(sk, truesize, length)
     if increment:
         sk.rcv_ssthresh += min(room, max(increment, 2 * length))
         sk.ack_quick |= 1
