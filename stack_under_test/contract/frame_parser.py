@@ -155,8 +155,10 @@ class FrameReader:
         return ArpFrame(number, sender_ip, sender_mac, target_ip, target_mac, to)
 
     def _ipv4(self) -> bytes:
+        start = self.scanner.at
         address = read_address(self.scanner)
         if address is None or len(address) != 4:
+            self.scanner.at = start
             self.scanner.fail("an IPv4 address")
         return address
 

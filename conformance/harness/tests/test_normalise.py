@@ -17,7 +17,7 @@ from stack_under_test.contract.flows import Flows
 from stack_under_test.contract.parser import parse_frame
 from stack_under_test.contract.trace import Done, FrameOut, StepTrace, Trace
 from stack_under_test.contract.world import PEER_IP, STACK_IP
-from stack_under_test.wire import ethernet, icmp, icmpv6, ipv4, ipv6, tcp, udp
+from stack_under_test.wire import arp, ethernet, icmp, icmpv6, ipv4, ipv6, tcp, udp
 
 
 def view(text: str, *steps: StepTrace, virtual: bool = False) -> View:
@@ -266,6 +266,22 @@ def test_tap_links() -> None:
     assert packets(octets, other, text="link tap\nclose(3)") == [
         'stack > peer: udp 9 > 7 "x"',
         'mac#0 > ff:ff:ff:ff:ff:ff: udp 9 > 7 "x"',
+    ]
+
+
+def test_hardware_addresses_that_the_program_names_are_compared() -> None:
+    text = "link tap\n< arp reply 192.0.2.9 (02:00:00:00:bb:09) > 192.0.2.1 (stack)"
+    stack, named, other = (bytes.fromhex(mac) for mac in ("02000000aa01", "02000000bb09", "02000000bb0a"))
+    frames = [ethernet.write(ethernet.Ethernet(mac, stack, ethernet.IPV4, b.datagram(9, 7))) for mac in (named, other)]
+    assert packets(*frames, text=text) == ['stack > 02:00:00:00:bb:09: udp 9 > 7 "x"', 'stack > mac#0: udp 9 > 7 "x"']
+
+
+def test_arp_messages_read_as_they_are_written() -> None:
+    stack = bytes.fromhex("02000000aa01")
+    asks = arp.Arp(arp.REQUEST, stack, bytes((192, 0, 2, 1)), bytes(6), bytes((192, 0, 2, 9)))
+    octets = ethernet.write(ethernet.Ethernet(b"\xff" * 6, stack, ethernet.ARP, arp.write(asks)))
+    assert packets(octets, text="link tap\nclose(3)") == [
+        "stack > ff:ff:ff:ff:ff:ff: arp request 192.0.2.1 (stack) > 192.0.2.9"
     ]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stack_under_test.contract.check import check_program, references
 from stack_under_test.contract.frames import (
+    ArpFrame,
     Datagram,
     Frame,
     IcmpMessage,
@@ -27,7 +28,7 @@ from stack_under_test.contract.printer import print_duration, print_frame, print
 from stack_under_test.contract.program import Advance, Call, Fork, Inject, Program, Signal
 from stack_under_test.contract.tests import strategies
 from stack_under_test.contract.values import NULL, Buffer, Inet, IoVec, MsgHdr, Octets, PortOf, Ref
-from stack_under_test.contract.world import World
+from stack_under_test.contract.world import STACK_IP, STACK_MAC, World
 
 EXAMPLE = r"""# everything once
 link tap
@@ -57,6 +58,8 @@ s = socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, 0)
 < icmp 3 4 mtu 1400 quoting (tcp port(s) > 7 S seq iss+0)
 < icmp * > 192.0.2.255 8 0 id 7 seq 9 "ping"
 < ip {proto 47, nodf} "octets"
+< arp 2 192.0.2.9 (02:00:00:00:BB:09) > 192.0.2.1 (02:00:00:00:aa:01)
+< arp request 192.0.2.9 (peer) > 192.0.2.1 {to ff:ff:ff:ff:ff:ff}
 < raw "\x45\0"
 sv = socketpair(AF_UNIX, SOCK_STREAM, 0, &[0,0])
 write(sv[1], "", 0)
@@ -89,6 +92,8 @@ r3 = socket(AF_INET, SOCK_DGRAM|SOCK_CLOEXEC, 0)
 < icmp 3 4 mtu 1400 quoting (tcp port(r3) > 7 S seq iss+0)
 < icmp * > 192.0.2.255 8 0 id 7 seq 9 "ping"
 < ip {proto 47, nodf} "octets"
+< arp reply 192.0.2.9 (02:00:00:00:bb:09) > 192.0.2.1 (stack)
+< arp request 192.0.2.9 (peer) > 192.0.2.1 {to ff:ff:ff:ff:ff:ff}
 < raw "E\x00"
 r4 = socketpair(AF_UNIX, SOCK_STREAM, 0, &[0, 0])
 write(r4[1], "", 0)
@@ -158,7 +163,9 @@ def test_values_are_what_they_look_like() -> None:
     echo = IcmpMessage(8, 0, b"\0\7\0\x09", b"ping")
     assert program.steps[21] == Inject(Frame(echo, Ip(dst=bytes((192, 0, 2, 255)))))
     assert program.steps[22] == Inject(Frame(Datagram(b"octets"), Ip(protocol=47, dont_fragment=False)))
-    assert program.steps[25:] == (Call("write", (Ref(24, 1), Octets(b""), 0)), Advance(40_000_000))
+    mac = bytes.fromhex("02000000bb09")
+    assert program.steps[23] == Inject(ArpFrame(2, bytes((192, 0, 2, 9)), mac, STACK_IP, STACK_MAC))
+    assert program.steps[27:] == (Call("write", (Ref(26, 1), Octets(b""), 0)), Advance(40_000_000))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +194,10 @@ def test_values_are_what_they_look_like() -> None:
         ("< tcp 1 > 2 Q", 'line 1, column 13: expected TCP flags, such as S, P. or "-", found "Q"'),
         ("< udp 1 > 2 {ttl 300}", "line 1, column 1: Ipv4.ttl: 300 does not fit in 8 bits"),
         ("< udp 1 > 2 {ttl 1, ttl 2}", "line 1, column 20: ttl stands twice"),
+        ("< arp reply 2001:db8::9 (peer) > 192.0.2.1", 'line 1, column 13: expected an IPv4 address, found "2001"'),
+        ("< arp reply 192.0.2.9 > 192.0.2.1", 'line 1, column 23: expected a hardware address in parentheses, found ">"'),
+        ("< arp reply 192.0.2.9 (02:00)", 'line 1, column 24: expected stack, peer or a hardware address, found "02"'),
+        ("< arp 70000 192.0.2.9 (peer) > 192.0.2.1", "line 1, column 1: Arp.operation: 70000 does not fit in 16 bits"),
         ("advance 1.5ms", 'line 1, column 9: expected a whole number and ns, us, ms or s, such as 40ms, found "1.5ms"'),
         ("advance -1ns", "line 1, column 1: time cannot advance by -1 ns"),
         ("signal t1 999", "line 1, column 1: 999 is no signal"),
@@ -235,7 +246,7 @@ def test_the_examples_of_the_documentation_are_programs() -> None:
     text = (Path(__file__).parents[3] / "docs" / "programs.md").read_text("utf-8")
     first, packets = text.split("```")[1::2]
     assert len(parse_program(first).steps) == 10
-    assert len(parse_program("r3 = dup(1)\n" + packets.replace("...", "")).steps) == 9
+    assert len(parse_program("r3 = dup(1)\n" + packets.replace("...", "")).steps) == 10
 
 
 def test_repetition_is_folded() -> None:
