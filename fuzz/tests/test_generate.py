@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from fuzz.chooser import Weights
+from fuzz.ethernet import STRANGER
 from fuzz.generate import Generator, generate
 from fuzz.profile import DEFAULT, Profile
 from fuzz.scenarios import SCENARIOS
 from fuzz.strategies import programs
 from stack_under_test.contract.check import check_program
-from stack_under_test.contract.frames import RawFrame
+from stack_under_test.contract.frames import ArpFrame, Frame, RawFrame
 from stack_under_test.contract.parser import parse_program
 from stack_under_test.contract.printer import print_program
 from stack_under_test.contract.program import Advance, Call, Fork, Inject, Program, Signal
@@ -42,6 +43,18 @@ def test_every_scenario_gives_programs_that_can_be_run_and_written(name: str) ->
         program = generator.program(index)
         check_program(program)
         assert parse_program(print_program(program)) == program
+
+
+def test_on_ethernet_a_stranger_takes_the_place_of_the_peer() -> None:
+    """Most programs are told by a station that the stack has to ask for, and that talks of its hardware address."""
+    generator = Generator(5, Profile(ethernet=100, foreign=0, bent=0))
+    drawn = [generator.program(index) for index in range(200)]
+    assert all(program.world.link == "tap" and parse_program(print_program(program)) == program for program in drawn)
+    frames = [[step.frame for step in program.steps if isinstance(step, Inject)] for program in drawn]
+    assert sum(any(isinstance(frame, ArpFrame) for frame in several) for several in frames) > 100
+    strange = [several for several in frames if any(isinstance(one, Frame) and one.ip.src == STRANGER for one in several)]
+    assert len(strange) > 100
+    assert not any(isinstance(one, Frame) and one.ip.src is None for several in strange for one in several)
 
 
 def test_time_passes_in_few_programs_and_in_none_when_the_profile_says_so() -> None:

@@ -82,7 +82,7 @@ class ReferenceTarget:
 
     @property
     def traits(self) -> Traits:
-        return Traits("reference", self._release.name, virtual_time=True)
+        return Traits("reference", self._release.name, virtual_time=True, links=frozenset({"tun", "tap"}))
 
     def run(self, program: Program) -> Trace:
         return run_steps(self, program, "reference")

@@ -65,6 +65,12 @@ def test_a_reset_that_copies_a_number_shows_it() -> None:
     text = "< tcp 1234 > 8080 . seq 0 ack 4711"
     assert "seq 4711 " in packets(b.segment("S.", 99, 1), b.segment("R", 4711), text=text)[1]
     assert "seq iss+4612 " in packets(b.segment("S.", 99, 1), b.segment("R", 4711))[1]
+
+
+def test_a_number_that_stood_for_itself_when_it_was_used_is_compared_as_it_is() -> None:
+    """`ack iss+1` before the stack has shown a number of its own, as when its SYN waits for a neighbour, is 1."""
+    text = "< tcp 1234 > 8080 . seq peer+1 ack iss+1"
+    assert "seq 1 " in packets(b.segment("S.", 99, 1), b.segment("R", 1), text=text)[1]
     assert "seq 0 " in packets(b.segment("S.", 99, 1), b.segment("R.", 0, 1))[1]
 
 
