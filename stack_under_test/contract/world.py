@@ -55,6 +55,8 @@ KERNEL = "kernel"
 """The fact by which a real Linux says its release, as `uname -r` does."""
 MACHINE = "machine"
 """The fact by which it says what it was built for, as `uname -m` does."""
+SMALL_HEAD = "small head"
+"""The fact by which it says how many octets the smallest packet buffer of its build has: windows follow it."""
 HOST_OWNED = ("net.core.rmem_default", "net.core.rmem_max", "net.core.wmem_default", "net.core.wmem_max", "net.core.optmem_max")
 """Sysctls that a namespace cannot change: a real kernel says in its traits' facts what they are, and a stack that can be
 told adopts them (`target.Adopts`)."""

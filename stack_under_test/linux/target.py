@@ -25,9 +25,10 @@ from stack_under_test.contract import abi
 from stack_under_test.contract.program import Program
 from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Trace
-from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE, World
+from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE, SMALL_HEAD, World
 from stack_under_test.linux.availability import available
 from stack_under_test.linux.connection import NAME, Connection
+from stack_under_test.worker.buffers import small_head
 from stack_under_test.worker.reader import Metadata
 
 _FAMILIES = frozenset({abi.AF_UNIX, abi.AF_INET, abi.AF_INET6, abi.AF_NETLINK, abi.AF_PACKET})
@@ -47,6 +48,14 @@ def _host_owned() -> list[tuple[str, str]]:
         if path.exists():
             found.append((name, path.read_text().strip()))
     return found
+
+
+def _build() -> list[tuple[str, str]]:
+    """What the kernel's build decides, as far as it can be measured here."""
+    try:
+        return [(SMALL_HEAD, str(small_head()))]
+    except OSError:
+        return []
 
 
 class LinuxTarget:
@@ -78,6 +87,7 @@ class LinuxTarget:
             facts=(
                 (KERNEL, os.uname().release),
                 (MACHINE, os.uname().machine),
+                *_build(),
                 *_host_owned(),
                 *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),
                 *(() if ordered else (UNORDERED,)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from .inet.truesize import Buffers
 from .release import LINUX_6_18, Release
 from .rng import Rng
 from .sysctl import Sysctls
@@ -46,6 +47,7 @@ class Net:
         self.rng = Rng(seed)
         self.sysctl = sysctl
         self.release = release
+        self.buffers = Buffers(release.small_head)
         self.timers = Timers()
         self.outbox: list[bytes] = []
         self.backlog: deque[tuple[bytes, Route, object]] = deque()

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ..contract import abi
+from .inet.truesize import SMALL_HEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Release:
     """`csum_fold` of x86: an ICMP reply of nothing but zeros gets the checksum 0, which does not verify."""
     ip_align: int = 0
     """NET_IP_ALIGN: octets before a frame that put the IP header behind it at a multiple of four."""
+    small_head: int = SMALL_HEAD
+    """The smallest buffer, in octets (`truesize.Buffers`)."""
     epoll_looks_up_first: bool = True
     """`epoll_wait` looks the descriptor up before it checks its other arguments."""
     unknown_options: frozenset[tuple[int, int]] = frozenset()
@@ -120,9 +123,11 @@ RELEASES = (LINUX_6_12, LINUX_6_18)
 """By version."""
 
 
-def of_kernel(release: str, machine: str = "x86_64") -> Release:
-    """The release to be like for what `uname -rm` says: the newest that is no newer, else the oldest there is."""
+def of_kernel(release: str, machine: str = "x86_64", small_head: int = SMALL_HEAD) -> Release:
+    """The release to be like for what `uname -rm` says, the newest that is no newer, else the oldest there is; with the
+    smallest buffer of that build."""
     found = re.match(r"(\d+)\.(\d+)", release)
     version = (int(found[1]), int(found[2])) if found else LINUX_6_18.version
     like = max((known for known in RELEASES if known.version <= version), key=lambda known: known.version, default=RELEASES[0])
+    like = replace(like, small_head=small_head)
     return replace(like, compat=False, sums_all_ones=False, ip_align=2) if machine == USER_MODE else like

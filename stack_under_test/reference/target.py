@@ -41,9 +41,10 @@ from ..contract.trace import (
     Unsupported,
 )
 from ..contract.values import Arg, PollFds, PortOf, Ref
-from ..contract.world import HOST_OWNED, KERNEL, MACHINE, World
+from ..contract.world import HOST_OWNED, KERNEL, MACHINE, SMALL_HEAD, World
 from .errors import Fail, NotModelled
 from .file import SocketFile
+from .inet import truesize
 from .kernel import BLOCKED, Ended, Kernel
 from .release import LINUX_6_18, Release, of_kernel
 from .sysctl import Sysctls, configure
@@ -76,7 +77,8 @@ class ReferenceTarget:
         """Take over what the other side's host decides (`HOST_OWNED`), and be like its kernel."""
         found = dict(facts)
         if KERNEL in found:
-            self._release = of_kernel(found[KERNEL], found.get(MACHINE, ""))
+            small_head = int(found.get(SMALL_HEAD, truesize.SMALL_HEAD))
+            self._release = of_kernel(found[KERNEL], found.get(MACHINE, ""), small_head)
         self._host = tuple((name, value) for name, value in facts if name in HOST_OWNED)
         self._configured = None
 

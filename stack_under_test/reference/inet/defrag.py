@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ...wire.checksum import internet_checksum
 from . import icmp_send
 from .packet import Packet
-from .truesize import tailroom
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -116,7 +115,7 @@ class Fragments:
             self.forget(queue)
             return None
         part = packet.octets[packet.offset : packet.offset + end - offset]
-        placed = _insert(queue.runs, offset, part, packet.cost())
+        placed = _insert(queue.runs, offset, part, packet.cost(self.net.buffers))
         if placed is not True:
             if placed is None:
                 self.forget(queue)
@@ -193,7 +192,7 @@ def _reassembled(queue: Queue, first: Packet) -> Packet | None:
 def _cost(queue: Queue, first: Packet) -> int:
     """`inet_frag_reasm_finish`: fragments that fit behind the first are copied there, until one does not."""
     pieces = [piece for run in queue.runs for piece in zip(run.parts, run.costs, strict=True)]
-    total, room = pieces[0][1], tailroom(len(first.octets), first.frame)
+    total, room = pieces[0][1], queue.table.net.buffers.tailroom(len(first.octets), first.frame)
     for part, cost in pieces[1:]:
         if len(part) <= room:
             room -= len(part)

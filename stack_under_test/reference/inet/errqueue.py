@@ -17,7 +17,6 @@ from ..errors import Fail
 from .control import received
 from .routing import ANY, LO
 from .sockaddr import sockaddr_in
-from .truesize import head_truesize
 
 if TYPE_CHECKING:
     from ..sock import Message, Sock
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from .protocols import IcmpError
 
 ORIGIN_LOCAL, ORIGIN_ICMP = 1, 2
-_LOCAL_TRUESIZE = head_truesize(20)
 _MIN_ORIGINAL = 128
 _DAMAGED = 1 << 16
 """SO_EE_RFC4884_FLAG_INVALID, where it stands in `ee_data`."""
@@ -54,7 +52,7 @@ def icmp_error(sk: Sock, error: IcmpError, errno: int, port: int, payload_at: in
     payload = quoted[payload_at:]
     if payload_at > len(quoted):
         return
-    size = error.packet.cost()
+    size = error.packet.cost(sk.net.buffers)
     entry = ErrorEntry(errno, ORIGIN_ICMP, error.type, error.code, error.info, quoted[16:20], port, payload, size, error.packet)
     if sk.recverr_rfc4884:
         entry.data = _extensions(error, payload_at, payload)
@@ -89,7 +87,7 @@ def _extensions_fit(octets: bytes) -> bool:
 def local_error(sk: Sock, errno: int, address: bytes, port: int, info: int) -> None:
     """`ip_local_error`: an error this host found itself, before the packet left."""
     if sk.recverr:
-        _queue(sk, ErrorEntry(errno, ORIGIN_LOCAL, 0, 0, info, address, port, b"", _LOCAL_TRUESIZE))
+        _queue(sk, ErrorEntry(errno, ORIGIN_LOCAL, 0, 0, info, address, port, b"", sk.net.buffers.head(20)))
 
 
 def _queue(sk: Sock, entry: ErrorEntry) -> None:

@@ -17,7 +17,6 @@ from .header_options import Malformed, compile_received
 from .packet import Packet
 from .route_input import route_input
 from .routing import LO, TUN, Kind
-from .truesize import link_truesize
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -31,7 +30,7 @@ def receive(net: Net, octets: bytes, frame: int = 0, to_host: bool = True) -> No
 
     `frame` and `to_host` are as in `Packet`, where it came in a frame.
     """
-    packet = _checked(octets, frame)
+    packet = _checked(net, octets, frame)
     if packet is not None:
         packet.to_host = to_host
         kind = route_input(net, packet.source, packet.destination, packet.protocol)
@@ -53,7 +52,7 @@ def arrive(net: Net) -> None:
     backlog = net.backlog
     while backlog:
         octets, route, origin = backlog.popleft()
-        packet = _checked(octets)
+        packet = _checked(net, octets)
         if packet is not None and route.local:
             packet.looped = True
             packet.origin = origin
@@ -70,7 +69,7 @@ def _release(net: Net) -> bool:
     return False
 
 
-def _checked(octets: bytes, frame: int = 0) -> Packet | None:
+def _checked(net: Net, octets: bytes, frame: int = 0) -> Packet | None:
     """`ip_rcv_core`: version, lengths and checksum (RFC 1122, 3.2.1.1 and 3.2.1.2); None when the packet is dropped."""
     size = len(octets)
     if size < 20:
@@ -88,7 +87,7 @@ def _checked(octets: bytes, frame: int = 0) -> Packet | None:
         return Packet(octets, offset, source, destination, protocol, tos, ttl, TUN, Kind.LOCAL)
     packet = Packet(octets[:total], offset, source, destination, protocol, tos, ttl, TUN, Kind.LOCAL)
     packet.frame = frame
-    packet.truesize = link_truesize(size, frame)
+    packet.truesize = net.buffers.link(size, frame)
     return packet
 
 

@@ -18,7 +18,6 @@ from ..errors import Fail
 from .header_options import HeaderOptions, build, for_later_fragments
 from .packet import Outgoing
 from .routing import Kind, Route, dst_mtu, flushed, mtu_locked, route_output, sk_lookup, sk_route
-from .truesize import sent_truesize
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -91,7 +90,7 @@ def queue_xmit(sk: Sock, segment: bytes, origin: object = None, part: object = N
     elif net.neighbours is None:
         net.outbox.append(octets)
     else:
-        net.neighbours.output(Outgoing(octets, route, sk, part, sent_truesize(size)), sk.confirms_neighbour())
+        net.neighbours.output(Outgoing(octets, route, sk, part, net.buffers.sent(size)), sk.confirms_neighbour())
     return 0
 
 
@@ -208,4 +207,4 @@ def _to_link(net: Net, route: Route, octets: bytes, sk: Sock | None, part: objec
     if net.neighbours is None:
         net.emit(octets)
     else:
-        net.neighbours.output(Outgoing(octets, route, sk, part, sent_truesize(len(octets))), confirm)
+        net.neighbours.output(Outgoing(octets, route, sk, part, net.buffers.sent(len(octets))), confirm)

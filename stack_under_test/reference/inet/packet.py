@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .header_options import HeaderOptions
 from .routing import Device, Kind, Route
-from .truesize import link_truesize, sent_truesize
+from .truesize import Buffers
 
 if TYPE_CHECKING:
     from ..sock import Sock
@@ -82,8 +82,9 @@ class Packet:
         self.fragment_size = 0
         """Largest fragment it was put together from (`frag_max_size`); 0: it came whole."""
 
-    def cost(self) -> int:
+    def cost(self, buffers: Buffers) -> int:
         """`skb->truesize`."""
         if not self.truesize:
-            self.truesize = sent_truesize(len(self.octets)) if self.looped else link_truesize(len(self.octets), self.frame)
+            length = len(self.octets)
+            self.truesize = buffers.sent(length) if self.looped else buffers.link(length, self.frame)
         return self.truesize

@@ -73,7 +73,7 @@ def receive(net: Net, packet: Packet) -> None:
         bad = not verifies(octets[at:end], pseudo)
         if bad and length <= CHECKSUM_BREAK:
             return
-    datagram = Datagram(packet, sport, octets[at + 8 : end], packet.cost(), bad)
+    datagram = Datagram(packet, sport, octets[at + 8 : end], packet.cost(net.buffers), bad)
     dif = packet.device.index
     ends = (packet.source, sport, packet.destination, dport, dif)
     if packet.kind is Kind.LOCAL:

@@ -25,7 +25,6 @@ from .errqueue import local_error
 from .packet import Packet
 from .routing import ANY, LO, Kind, Route, Scope, dst_mtu, is_multicast, mtu_locked, route_output, sk_route
 from .sockaddr import SIZE, parse
-from .truesize import sent_truesize
 
 if TYPE_CHECKING:
     from ..sock import Message
@@ -241,7 +240,7 @@ def _allocate(sk: UdpSock, pending: Pending, size: int) -> None:
     elif sk.wmem_alloc + pending.charged - pending.counted > 2 * sk.sndbuf:
         raise Fail(ENOBUFS, "__ip_append_data: sndbuf")
     paged = size - 8 if pending.cookie.segment else 0
-    pending.charged += sent_truesize(size - paged + pending.header) + paged
+    pending.charged += sk.net.buffers.sent(size - paged + pending.header) + paged
 
 
 def _check_sendable(sk: UdpSock) -> None:

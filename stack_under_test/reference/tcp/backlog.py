@@ -10,7 +10,7 @@ from collections import deque
 
 from ..inet import input as inet_input
 from . import reply, steps
-from .segment import ACK, CWR, ECE, EMPTY_SKB, RST, SYN, URG, Segment
+from .segment import ACK, CWR, ECE, RST, SYN, URG, Segment
 from .seq import before
 from .sock import TcpSock
 
@@ -66,7 +66,7 @@ class Backlog:
         if tail is not None and _merge(tail, segment):
             self.sk.backlog_len += len(segment.payload)
         else:
-            self.sk.backlog_len += EMPTY_SKB + len(segment.payload)
+            self.sk.backlog_len += self.sk.net.buffers.empty + len(segment.payload)
             self._arriving.append(segment)
 
     def release(self) -> bool:

@@ -55,7 +55,7 @@ def take(sk: TcpSock, segment: Segment) -> bool | None:
         return True
     if sk.net.release.checks_end and after(segment.end_seq, (sk.rcv_nxt + window.receive_window(sk)) & MASK):
         return False
-    skb = RcvSkb(segment)
+    skb = RcvSkb(segment, sk.net.buffers)
     if skb.truesize > sk.forward_alloc:
         return None
     _store_timestamp(sk)

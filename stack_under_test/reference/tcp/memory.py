@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..inet.truesize import SHARED_INFO
 from . import window
-from .segment import FIN, PAGE, SHARED_INFO, RcvSkb
+from .segment import FIN, PAGE, RcvSkb
 from .seq import MASK, after, before
 from .sock import TcpSock
 
@@ -90,7 +91,9 @@ def _collapse(sk: TcpSock, buffers: list[RcvSkb], start: int, end: int) -> list[
             octets += skb.data[(at - skb.seq) & MASK :]
             at = skb.end_seq
     copies = [
-        RcvSkb.of((start + done) & MASK, octets[done : done + MAX_COPY], min(MAX_COPY, (end - start - done) & MASK))
+        RcvSkb.of(
+            (start + done) & MASK, octets[done : done + MAX_COPY], min(MAX_COPY, (end - start - done) & MASK), sk.net.buffers
+        )
         for done in range(0, len(octets), MAX_COPY)
     ]
     sk.rmem_alloc += sum(skb.truesize for skb in copies) - sum(skb.truesize for skb in queue[first:last])

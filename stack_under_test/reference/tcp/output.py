@@ -144,7 +144,7 @@ def acceptable_seq(sk: TcpSock) -> int:
 
 
 def _empty(sk: TcpSock, seq: int, flags: int) -> TxSkb:
-    skb = TxSkb(seq, flags)
+    skb = TxSkb(seq, flags, sk.net.buffers)
     skb.pcount = 1
     return skb
 
@@ -210,7 +210,7 @@ def send_synack(sk: TcpSock) -> None:
 def connect(sk: TcpSock) -> None:
     """`tcp_connect`: queue and send the SYN, start its timer."""
     connect_init(sk)
-    skb = TxSkb(sk.write_seq, SYN)
+    skb = TxSkb(sk.write_seq, SYN, sk.net.buffers)
     skb.pcount = 1
     ecn.offer(sk, skb)
     sk.write_seq = (sk.write_seq + 1) & MASK

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from ..inet.truesize import SK_BUFF
 from ..sock import RCV_SHUTDOWN, State
 from ..timers import PRECISE
 from . import ecn, memory, sacks, timewait, window
 from .ack import fast_path_check
 from .output import send_ack, send_delayed_ack
-from .segment import EMPTY_SKB, FIN, MAX_FRAGS, PSH, SKB_SIZE, SYN, URG, RcvSkb, Segment
+from .segment import FIN, MAX_FRAGS, PSH, SYN, URG, RcvSkb, Segment
 from .seq import MASK, after, before
 from .sock import (
     ACK_NOMEM,
@@ -118,7 +119,7 @@ def data_queue(sk: TcpSock, segment: Segment) -> None:
     if segment.seq == segment.end_seq:
         return
     sk.dsack = None
-    skb = RcvSkb(segment)
+    skb = RcvSkb(segment, sk.net.buffers)
     if segment.seq == sk.rcv_nxt:
         bare_fin = not skb.data and skb.flags & FIN
         if window.receive_window(sk) == 0 and not bare_fin:
@@ -195,9 +196,9 @@ def _coalesce(sk: TcpSock, tail: RcvSkb | None, skb: RcvSkb) -> bool:
     if len(skb.data) <= tail.room:
         tail.room -= len(skb.data)
     elif skb.head_frag and tail.frags + skb.frags < MAX_FRAGS:
-        _take_over(sk, tail, skb.frags + 1, skb.truesize - SKB_SIZE)
+        _take_over(sk, tail, skb.frags + 1, skb.truesize - SK_BUFF)
     elif skb.frags and not skb.head_frag and tail.frags + skb.frags <= MAX_FRAGS:
-        _take_over(sk, tail, skb.frags, skb.truesize - EMPTY_SKB)
+        _take_over(sk, tail, skb.frags, skb.truesize - sk.net.buffers.empty)
     else:
         return False
     tail.data += skb.data

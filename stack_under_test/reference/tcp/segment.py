@@ -10,14 +10,10 @@ import struct
 from ...wire.checksum import pseudo_header, verifies
 from ..inet.header_options import HeaderOptions
 from ..inet.routing import TUN
-from ..inet.truesize import built, head_truesize, link_truesize, tailroom
+from ..inet.truesize import SHARED_INFO, SK_BUFF, Buffers, built
 from .seq import MASK
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
-SKB_SIZE = 256
-SHARED_INFO = 320
-SMALL_HEAD = 576
-EMPTY_SKB = SKB_SIZE + SMALL_HEAD
 PAGE = 4096
 PAGE_FRAGMENT = 32768
 """`SKB_FRAG_PAGE_ORDER`: data to send is copied into pieces of this size."""
@@ -127,7 +123,7 @@ class RcvSkb:
 
     __slots__ = ("data", "end_seq", "flags", "frags", "head_frag", "origin", "room", "seq", "tos", "truesize")
 
-    def __init__(self, segment: Segment) -> None:
+    def __init__(self, segment: Segment, buffers: Buffers) -> None:
         self.seq = segment.seq
         self.end_seq = segment.end_seq
         self.flags = segment.flags
@@ -138,14 +134,14 @@ class RcvSkb:
         self.head_frag = built(segment.frame)
         if segment.looped:
             self.frags = -(-len(segment.payload) // PAGE_FRAGMENT)
-            self.truesize = EMPTY_SKB + len(segment.payload)
+            self.truesize = buffers.empty + len(segment.payload)
             self.room = 0
         else:
-            self.truesize = link_truesize(segment.length, segment.frame)
-            self.room = tailroom(segment.length, segment.frame)
+            self.truesize = buffers.link(segment.length, segment.frame)
+            self.room = buffers.tailroom(segment.length, segment.frame)
 
     @classmethod
-    def of(cls, seq: int, data: bytes, size: int) -> RcvSkb:
+    def of(cls, seq: int, data: bytes, size: int, buffers: Buffers) -> RcvSkb:
         """A buffer made for `size` octets (`alloc_skb`), without headroom."""
         skb = cls.__new__(cls)
         skb.seq = seq
@@ -156,8 +152,8 @@ class RcvSkb:
         skb.origin = None
         skb.frags = 0
         skb.head_frag = False
-        skb.truesize = head_truesize(size)
-        skb.room = skb.truesize - SKB_SIZE - SHARED_INFO - len(data)
+        skb.truesize = buffers.head(size)
+        skb.room = skb.truesize - SK_BUFF - SHARED_INFO - len(data)
         return skb
 
 
@@ -169,7 +165,7 @@ class TxSkb:
         "retrans", "sacked", "seq", "truesize", "tx_delivered", "waiting",
     )  # fmt: skip
 
-    def __init__(self, seq: int, flags: int) -> None:
+    def __init__(self, seq: int, flags: int, buffers: Buffers) -> None:
         self.seq = seq
         self.end_seq = (seq + (1 if flags & (SYN | FIN) else 0)) & MASK
         self.flags = flags
@@ -184,7 +180,7 @@ class TxSkb:
         self.ever_retrans = False
         self.tx_delivered: int | None = None
         """`tx.delivered`: how much the peer had when this was sent; None when that has been looked at."""
-        self.truesize = EMPTY_SKB
+        self.truesize = buffers.empty
         self.waiting = 0
         """How many segments of it wait on this host (`skb_fclone_busy`)."""
         self.copied = False

@@ -17,7 +17,7 @@ from .backlog import flush, hold
 from .output import bound_to_half_window, current_mss
 from .segment import ACK, PAGE_FRAGMENT, PSH, TxSkb
 from .seq import MASK, after
-from .sock import GSO_MAX_SIZE, NAGLE_CORK, NAGLE_PUSH, TcpSock
+from .sock import NAGLE_CORK, NAGLE_PUSH, TcpSock
 from .xmit import push, queue_skb, write_xmit
 
 FLUSH_AFTER = 16
@@ -134,7 +134,7 @@ class _Sender:
         """`tcp_send_mss`: the MSS now, and how large a burst may get; no more when the connection has failed."""
         sk = self.sk
         self.mss = current_mss(sk)
-        goal = bound_to_half_window(sk, GSO_MAX_SIZE)
+        goal = bound_to_half_window(sk, sk.gso_max_size)
         self.goal = self.mss if self.message.flags & abi.MSG_OOB else max(goal // self.mss * self.mss, self.mss)
         if sk.err or sk.shutdown & SEND_SHUTDOWN:
             raise Fail(EPIPE, "tcp_sendmsg: error or shutdown")
@@ -155,7 +155,7 @@ class _Sender:
                         self._measure()
                         continue
                 self.segments += 1
-                skb = TxSkb(sk.write_seq, ACK)
+                skb = TxSkb(sk.write_seq, ACK, sk.net.buffers)
                 queue_skb(sk, skb)
                 sk.nonagle &= ~NAGLE_PUSH
                 congestion.slow_start_after_idle_check(sk)

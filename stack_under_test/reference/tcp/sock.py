@@ -33,9 +33,6 @@ DELACK_MIN = 40 * MSEC
 DELACK_MAX = 200 * MSEC
 TIMEWAIT_LEN = 60 * SEC
 MAX_QUICKACKS = 16
-MAX_TCP_HEADER = 192
-GSO_MAX_SIZE = 65536 - MAX_TCP_HEADER - 1
-"""`sk_gso_max_size`: what a burst may hold."""
 ACK_SCHED, ACK_TIMER, ACK_PUSHED, ACK_PUSHED2, ACK_NOW, ACK_NOMEM = 1, 2, 4, 8, 16, 32
 NAGLE_OFF, NAGLE_CORK, NAGLE_PUSH = 1, 2, 4
 PINGPONG_THRESH = 1
@@ -279,6 +276,11 @@ class TcpSock(Sock):
     def now_us(self) -> int:
         """`tcp_mstamp`."""
         return self.net.now // 1000
+
+    @property
+    def gso_max_size(self) -> int:
+        """`sk_gso_max_size`: what a burst may hold."""
+        return 65536 - self.net.buffers.max_tcp_header - 1
 
     def tsval(self) -> int:
         """The timestamp clock: milliseconds with the connection's offset (RFC 7323 5.4)."""

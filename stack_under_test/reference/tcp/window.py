@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..sock import SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK
 from .segment import RcvSkb
 from .seq import MASK, after, before, diff
-from .sock import ACK_NOMEM, INIT_CWND, MAX_TCP_HEADER, TcpSock
+from .sock import ACK_NOMEM, INIT_CWND, TcpSock
 
 RMEM_TO_WIN_SCALE = 8
 SOCK_MIN_RCVBUF = 2304
@@ -158,7 +158,7 @@ def init_buffer_space(sk: TcpSock) -> None:
 
 def expand_sndbuf(sk: TcpSock) -> None:
     """`tcp_sndbuf_expand`: room for twice the window in full segments with their overhead."""
-    needed = max(sk.mss_clamp, sk.mss_cache) + MAX_TCP_HEADER + 320
+    needed = max(sk.mss_clamp, sk.mss_cache) + sk.net.buffers.max_tcp_header + 320
     per_mss = (1 << (needed - 1).bit_length()) + 256
     segments = max(INIT_CWND, sk.cwnd, sk.reordering + 1)
     wanted = 2 * segments * per_mss

@@ -11,7 +11,7 @@ from . import congestion, rtt, small_queues
 from .output import current_mss, send_probe, transmit
 from .segment import ACK, FIN, PSH, TxSkb
 from .seq import MASK, after, before, between
-from .sock import CA_RECOVERY, GSO_MAX_SIZE, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
+from .sock import CA_RECOVERY, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
 from .window import expand_sndbuf
 
 GSO_MAX_SEGS = 65535
@@ -52,8 +52,8 @@ def tso_segs(sk: TcpSock, mss: int) -> int:
     size = sk.pacing_rate >> 10
     shift = (sk.rtt_min_us if sk.rtt_min_us is not None else 0xFFFF_FFFF) >> 9
     if shift < 32:
-        size += GSO_MAX_SIZE >> shift
-    size = min(size, GSO_MAX_SIZE)
+        size += sk.gso_max_size >> shift
+    size = min(size, sk.gso_max_size)
     return max(size // mss, sk.net.sysctl.tcp_min_tso_segs)
 
 
@@ -108,7 +108,7 @@ def split_point(sk: TcpSock, skb: TxSkb, mss: int, max_segs: int, nonagle: int) 
 
 def fragment(sk: TcpSock, skb: TxSkb, length: int, mss: int, queue_index: int = 0) -> TxSkb:
     """`tso_fragment`, `tcp_fragment`: cut `skb` after `length` octets; FIN and PSH go with the second part."""
-    rest = TxSkb((skb.seq + length) & MASK, skb.flags)
+    rest = TxSkb((skb.seq + length) & MASK, skb.flags, sk.net.buffers)
     rest.end_seq = skb.end_seq
     rest.data = skb.data[length:]
     rest.eor, skb.eor = skb.eor, False
@@ -277,7 +277,7 @@ def send_fin(sk: TcpSock) -> None:
         tail.end_seq = (tail.end_seq + 1) & MASK
         sk.write_seq = (sk.write_seq + 1) & MASK
     else:
-        queue_skb(sk, TxSkb(sk.write_seq, ACK | FIN))
+        queue_skb(sk, TxSkb(sk.write_seq, ACK | FIN, sk.net.buffers))
     push(sk, current_mss(sk), NAGLE_OFF)
 
 

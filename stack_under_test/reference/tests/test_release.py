@@ -8,7 +8,7 @@ import pytest
 
 from stack_under_test.contract.parser import parse_program
 from stack_under_test.contract.trace import Returned, Unsupported
-from stack_under_test.contract.world import KERNEL
+from stack_under_test.contract.world import KERNEL, SMALL_HEAD
 from stack_under_test.reference.release import LINUX_6_12, LINUX_6_18, Release, of_kernel
 from stack_under_test.reference.target import ReferenceTarget
 
@@ -25,7 +25,7 @@ from stack_under_test.reference.target import ReferenceTarget
     ],
 )
 def test_the_newest_release_that_is_no_newer(uname: str, release: Release) -> None:
-    assert of_kernel(uname) is release
+    assert of_kernel(uname) == release
 
 
 def test_the_reference_is_like_the_kernel_beside_it() -> None:
@@ -43,6 +43,18 @@ def test_a_user_mode_kernel_is_built_without_compat() -> None:
     user_mode = of_kernel("6.12.117", "um")
     assert (user_mode.name, user_mode.compat, user_mode.sums_all_ones) == ("6.12", False, False)
     assert of_kernel("6.12.117", "x86_64").compat
+
+
+def test_buffers_are_those_of_the_build() -> None:
+    """A distribution's kernel leaves more room for headers, which every small packet pays for."""
+    text = 'r0 = socket(AF_INET, SOCK_DGRAM, 0)\nsendto(r0, "x", 1, MSG_MORE, {AF_INET, 192.0.2.2, 9}, 16)\n'
+    ask = parse_program(text + "ioctl(r0, TIOCOUTQ, &[0])\n")
+    target = ReferenceTarget()
+    for facts, cost in (((), 832), (((SMALL_HEAD, "704"),), 960)):
+        target.adopt(((KERNEL, "6.12.117"), *facts))
+        outcome = target.run(ask).steps[2].outcome
+        assert isinstance(outcome, Returned)
+        assert dict(outcome.outs)["arg2"] == cost.to_bytes(4, "little")
 
 
 @pytest.mark.parametrize(

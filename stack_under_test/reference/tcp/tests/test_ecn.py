@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stack_under_test.reference.inet.truesize import Buffers
 from stack_under_test.reference.sock import State
 from stack_under_test.reference.tcp import ecn
 from stack_under_test.reference.tcp.segment import ACK, CWR, ECE, SYN, TxSkb
@@ -18,7 +19,7 @@ def agreed() -> TcpSock:
 
 
 def data(sk: TcpSock, octets: bytes = b"x", seq: int | None = None) -> TxSkb:
-    skb = TxSkb(sk.snd_nxt if seq is None else seq, ACK)
+    skb = TxSkb(sk.snd_nxt if seq is None else seq, ACK, sk.net.buffers)
     skb.data = octets
     return skb
 
@@ -80,6 +81,6 @@ def test_without_agreement_nothing_happens() -> None:
 
 
 def test_an_unanswered_offer_is_withdrawn() -> None:
-    skb = TxSkb(0, SYN | ECE | CWR)
+    skb = TxSkb(0, SYN | ECE | CWR, Buffers())
     ecn.withdraw_offer(skb)
     assert skb.flags == SYN

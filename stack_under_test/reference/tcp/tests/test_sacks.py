@@ -68,7 +68,7 @@ def test_a_piece_that_closes_a_hole_joins_its_neighbours() -> None:
 def test_what_has_become_contiguous_is_reported_no_more() -> None:
     """`tcp_sack_remove`."""
     sk = holding((10, 20), (30, 40))
-    sk.ofo_queue.add(RcvSkb.of(BASE + 30, b"0123456789", 10))
+    sk.ofo_queue.add(RcvSkb.of(BASE + 30, b"0123456789", 10, sk.net.buffers))
     sk.rcv_nxt = BASE + 20
     sacks.remove(sk)
     assert offsets(sk) == [(30, 40)]
