@@ -128,24 +128,25 @@ def _run(args: argparse.Namespace) -> int:
 def _diff(args: argparse.Namespace) -> int:
     from conformance.harness.lockstep import Agree, Diverge, Pair, Unsteady  # noqa: PLC0415
     from fuzz import show  # noqa: PLC0415
+    from fuzz.explain import Explainer  # noqa: PLC0415
 
     program = _read_program(args.file)
     with closing(_open(args.left)) as left, closing(_open(args.right)) as right:
-        result = Pair(left, right).run(program)
+        result, judged = Explainer(Pair(left, right)).run(program)
         traits = left.traits, right.traits
     listed = ""
-    if isinstance(result, Diverge):
+    if isinstance(result, Diverge) and not judged.fields:
         entry = _baseline(args).entry(result.divergence.fingerprint, traits[0].release)
         listed = entry.reason if entry is not None else ""
     if args.json:
-        _print_json({**show.result_json(result), "listed": listed})
+        _print_json({**show.result_json(result), "listed": listed, **show.judged_json(judged)})
     elif isinstance(result, Diverge | Unsteady):
         step = result.divergence.step
         _print_lines(show.difference_lines(program, (args.left, args.right), (result.left, result.right), traits, step))
     if isinstance(result, Agree | Diverge):
         if not args.json:
-            print(show.verdict(result) + (f"\nlisted: {listed}" if listed else ""))
-        return DIVERGED if isinstance(result, Diverge) and not listed else AGREE
+            _print_lines([show.verdict(result), *show.judged_lines(judged), *([f"listed: {listed}"] if listed else [])])
+        return DIVERGED if isinstance(result, Diverge) and not listed and not judged.fields else AGREE
     raise CannotRun(show.verdict(result))
 
 

@@ -1,7 +1,7 @@
 """Many generated programs on a pair of targets, by several processes, into a record that loses nothing.
 
 Programs are numbered; chunks of numbers are handed out as jobs ask for them.  A finding is on disk before its job goes
-on, first as it was met, then again when it has been shrunk: the later line with the same fingerprint stands.  Counts
+on, first as it was met, then again when it has been shrunk: the later line with the same key stands.  Counts
 are recorded up to the first chunk that is not finished, so that a campaign which was killed, or interrupted, goes on
 there and counts nothing twice.
 """
@@ -69,7 +69,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of it. `findings`: one per fingerprint, shrunk where possible; `unlisted`: those the baseline lacks."""
+    """What came of it. `findings`: one per fingerprint and explanation, shrunk where possible; `occurrences` by their keys;
+    `unlisted`: those that nothing explains and the baseline lacks."""
 
     totals: Totals
     findings: tuple[Finding, ...]
@@ -81,7 +82,8 @@ class Summary:
 
     @property
     def unlisted(self) -> tuple[Finding, ...]:
-        return tuple([found for found in self.findings if found.status == "diverge" and not found.listed])
+        found = [found for found in self.findings if found.status == "diverge"]
+        return tuple([one for one in found if not one.listed and not one.explained])
 
 
 Watcher = Callable[[int, Totals, int], None]
@@ -89,8 +91,8 @@ Watcher = Callable[[int, Totals, int], None]
 
 
 def latest(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """One finding per fingerprint and status: the last, which is the shrunk one."""
-    return tuple({(found.status, found.fingerprint): found for found in findings}.values())
+    """One finding per key and status: the last, which is the shrunk one."""
+    return tuple({(found.status, found.key): found for found in findings}.values())
 
 
 def run_campaign(order: Order, watch: Watcher = lambda permille, totals, findings: None) -> Summary:
@@ -127,7 +129,7 @@ class _Campaign:
         self._occurrences: Counter[str] = Counter(dict(record.occurrences))
         self._coverage = coverage_from_json(record.coverage)
         self._next = self._resumed = record.next_number
-        self._seen = {(found.status, found.fingerprint) for found in record.findings}
+        self._seen = {(found.status, found.key) for found in record.findings}
         self._finished: dict[int, Done] = {}
         self._chunks = self._plan()
         self._again: list[Chunk] = []
@@ -196,7 +198,7 @@ class _Campaign:
         """True when the job is done with its chunk."""
         match said:
             case Found(found):
-                key = (found.status, found.fingerprint)
+                key = (found.status, found.key)
                 new = key not in self._seen
                 if new:
                     self._seen.add(key)
@@ -215,6 +217,8 @@ class _Campaign:
         return False
 
     def _with_listing(self, found: Finding) -> Finding:
+        if found.explained:
+            return found
         entry = self._order.baseline.entry(found.fingerprint, self._order.release)
         return replace(found, listed=entry.reason) if entry is not None else found
 

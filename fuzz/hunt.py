@@ -12,8 +12,10 @@ from typing import Protocol
 
 from conformance.harness.coverage import Coverage
 from conformance.harness.lockstep import Agree, Diverge, Flaky, Late, Pair, Result, Unsteady, Unsupported
-from conformance.harness.record import Finding, finding
+from conformance.harness.record import Finding, finding, occurrence_key
+from conformance.releases import sentences
 from fuzz.classify import classify
+from fuzz.explain import Explainer, Judged
 from fuzz.shrink import BUDGET, shrink
 from fuzz.totals import Totals
 from stack_under_test.contract.program import Program
@@ -50,22 +52,24 @@ class Hunt:
         self._program = program
         self._listener = listener
         self._budget = budget
+        self._explainer = Explainer(pair)
         self._known: set[tuple[str, str]] = set()
         self.coverage = Coverage()
 
     def run(self, numbers: Iterable[int]) -> tuple[Totals, Counter[str]]:
-        """Run these programs; what was counted, and how often each fingerprint occurred. Raises Stopped."""
+        """Run these programs; what was counted, and how often each finding (`Finding.key`) occurred. Raises Stopped."""
         totals = Totals()
         occurrences: Counter[str] = Counter()
         for number in numbers:
             self._listener.check()
             program = self._program(number)
-            result = self._pair.run(program)
+            result, judged = self._explainer.run(program)
             self._count(totals, program, result)
             self.coverage.add(result.left, result.right)
             if isinstance(result, Diverge):
-                occurrences[result.divergence.fingerprint] += 1
-                self._report(number, program, result)
+                totals.explained += bool(judged.fields)
+                occurrences[occurrence_key(result.divergence.fingerprint, judged.fields)] += 1
+                self._report(number, program, result, judged)
             elif isinstance(result, Flaky):
                 self._report_flaky(number, program, result)
         return totals, occurrences
@@ -79,35 +83,40 @@ class Hunt:
         if isinstance(result, Unsupported):
             totals.reasons[f"{result.side}, {result.reason}"] += 1
 
-    def _report(self, number: int, program: Program, result: Diverge) -> None:
+    def _report(self, number: int, program: Program, result: Diverge, judged: Judged) -> None:
         fingerprint = result.divergence.fingerprint
-        if ("diverge", fingerprint) in self._known:
+        key = ("diverge", occurrence_key(fingerprint, judged.fields))
+        if key in self._known:
             return
-        self._known.add(("diverge", fingerprint))
-        if not self._listener.found(self._finding(number, program, result)):
+        self._known.add(key)
+        if not self._listener.found(self._finding(number, program, result, judged.fields)):
             return
-        short = shrink(program, self.fingerprint, fingerprint, min(self._budget, HUNG_BUDGET) if hung(result) else self._budget)
+        budget = min(self._budget, HUNG_BUDGET) if hung(result) else self._budget
+        short = shrink(judged.program, lambda smaller: self.fingerprint(smaller, judged.fields), fingerprint, budget)
         if short != program:
             again = self._pair.run(short)
             if isinstance(again, Diverge) and again.divergence.fingerprint == fingerprint:
-                self._listener.shrunk(self._finding(number, short, again))
+                self._listener.shrunk(self._finding(number, short, again, judged.fields))
 
-    def fingerprint(self, program: Program) -> str | None:
-        """What `program` shows, unconfirmed, as shrinking asks; the end is confirmed. Raises Stopped."""
+    def fingerprint(self, program: Program, explained: tuple[str, ...] = ()) -> str | None:
+        """What `program` shows, unconfirmed, as shrinking asks; the end is confirmed. Nothing, when that has another
+        explanation: a program must not slip from one cause into another. Raises Stopped."""
         self._listener.check()
         result = self._hasty.run(program)
-        return result.divergence.fingerprint if isinstance(result, Diverge) else None
+        if not isinstance(result, Diverge) or not self._explainer.same(program, result, explained):
+            return None
+        return result.divergence.fingerprint
 
     def _report_flaky(self, number: int, program: Program, result: Flaky) -> None:
-        key = ("flaky", result.first.fingerprint)
+        key = ("flaky", occurrence_key(result.first.fingerprint))
         if key not in self._known:
             self._known.add(key)
             traces, traits = (result.left, result.right), (self._pair.left.traits, self._pair.right.traits)
             self._listener.found(finding(program, result.first, traces, traits, status="flaky", number=number))
 
-    def _finding(self, number: int, program: Program, result: Diverge) -> Finding:
+    def _finding(self, number: int, program: Program, result: Diverge, explained: tuple[str, ...]) -> Finding:
         traces, traits = (result.left, result.right), (self._pair.left.traits, self._pair.right.traits)
-        return finding(program, result.divergence, traces, traits, number=number)
+        return finding(program, result.divergence, traces, traits, number=number, explained=sentences(explained))
 
 
 def hung(result: Diverge) -> bool:

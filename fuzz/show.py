@@ -7,7 +7,10 @@ from typing import Any
 
 from conformance.harness.lockstep import Diverge, Flaky, Late, Result, Unsteady, Unsupported
 from conformance.harness.normalise import normalise
+from conformance.harness.record import explained_json, explained_text
 from conformance.harness.view_text import view_lines
+from conformance.releases import sentences
+from fuzz.explain import Judged
 from stack_under_test.contract.errnos import errno_name
 from stack_under_test.contract.printer import label_steps, print_step
 from stack_under_test.contract.program import Program
@@ -82,6 +85,19 @@ def result_json(result: Result) -> dict[str, Any]:
             for name in ("fingerprint", "step", "kind", "path", "subject", "left", "right", "summary")
         }
     return found
+
+
+def judged_lines(judged: Judged) -> Iterator[str]:
+    """What explains a difference between two releases of Linux, or why nothing does."""
+    if judged.fields:
+        yield f"explained by release: {explained_text(sentences(judged.fields))}"
+    elif judged.reason:
+        yield f"not explained by release: {judged.reason}"
+
+
+def judged_json(judged: Judged) -> dict[str, Any]:
+    """The same as data."""
+    return {"explained": explained_json(sentences(judged.fields)), "unexplained": judged.reason}
 
 
 def _steps(program: Program) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.harness.record import explained_json, explained_text
 from fuzz.campaign import Summary
 
 _NS = 1_000_000_000
@@ -37,13 +39,26 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"unsupported most often: {', '.join(reasons)}"
     unlisted = summary.unlisted
     listed = sum(bool(found.listed) for found in summary.findings)
-    yield f"{len(unlisted)} unlisted divergences, {listed} listed"
-    ordered = sorted(unlisted, key=lambda found: -summary.occurrences.get(found.fingerprint, 0))
+    explained = sum(bool(found.explained) for found in summary.findings)
+    by_release = f", {explained} explained by release, in {totals.explained} programs" if explained else ""
+    yield f"{len(unlisted)} unlisted divergences, {listed} listed{by_release}"
+    yield from _causes(summary)
+    ordered = sorted(unlisted, key=lambda found: -summary.occurrences.get(found.key, 0))
     for found in ordered[:_FEW]:
-        times = summary.occurrences.get(found.fingerprint, 0)
+        times = summary.occurrences.get(found.key, 0)
         yield f"  {found.fingerprint}  {times:5} x  {found.program.count(chr(10)):2} lines  {found.summary}"
     if len(ordered) > _FEW:
         yield f"  and {len(ordered) - _FEW} more"
+
+
+def _causes(summary: Summary) -> Iterator[str]:
+    """A line for each explanation, the most frequent first: what of the releases it is, in how many programs."""
+    programs: Counter[tuple[tuple[str, str], ...]] = Counter()
+    for found in summary.findings:
+        if found.explained:
+            programs[found.explained] += summary.occurrences.get(found.key, 0)
+    for explained, times in programs.most_common():
+        yield f"  {times:5} x  {explained_text(explained)}"
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
@@ -61,8 +76,9 @@ def summary_json(summary: Summary) -> dict[str, Any]:
                 "kind": found.kind,
                 "summary": found.summary,
                 "listed": found.listed,
+                "explained": explained_json(found.explained),
                 "number": found.number,
-                "occurrences": summary.occurrences.get(found.fingerprint, 0),
+                "occurrences": summary.occurrences.get(found.key, 0),
                 "program": found.program,
             }
             for found in summary.findings

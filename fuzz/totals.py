@@ -14,7 +14,8 @@ from fuzz.classify import Reached
 
 @dataclass(slots=True)
 class Totals:
-    """Counts of programs, but for `steps`; each program is in exactly one of agree ... unsteady."""
+    """Counts of programs, but for `steps`; each program is in exactly one of agree ... lost; `explained` are those of
+    `diverge` that are explained by release."""
 
     programs: int = 0
     steps: int = 0
@@ -25,6 +26,7 @@ class Totals:
     unsteady: int = 0
     flaky: int = 0
     lost: int = 0
+    explained: int = 0
     established: int = 0
     moved_data: int = 0
     closed_in_order: int = 0

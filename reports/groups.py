@@ -1,7 +1,8 @@
 """What every report shows: findings by fingerprint, totals with their names, and both traces aligned.
 
-A record may hold a finding several times (as it was met, then shrunk): the last stands.  Divergences that are not
-listed come first, then listed ones, then what did not come again; within each, the most frequent first.
+A record may hold a finding several times (as it was met, then shrunk): the last stands.  Divergences that are neither
+listed nor explained come first, then listed ones, then those that are explained by release, then what did not come again;
+within each, the most frequent first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from types import MappingProxyType
 
-from conformance.harness.record import Finding, RunRecord
+from conformance.harness.record import Finding, RunRecord, explained_text
 
 TOTALS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,12 +40,15 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+STATUSES = ("unlisted", "listed", "explained", "flaky")
+"""Of a divergence, in the order in which they are shown."""
+
 _WORLD = re.compile(r"(?:link|sysctl) ")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One divergence: `count` programs showed it; `status` is ``unlisted``, ``listed`` or ``flaky``."""
+    """One divergence: `count` programs showed it; `status` is ``unlisted``, ``listed``, ``explained`` or ``flaky``."""
 
     finding: Finding
     count: int
@@ -63,17 +67,30 @@ class Row:
 
 def groups(record: RunRecord) -> tuple[Group, ...]:
     """The divergences of a record, most important first."""
-    latest = {(found.status, found.fingerprint): found for found in record.findings}
+    latest = {(found.status, found.key): found for found in record.findings}
     made = [
         Group(
             found,
-            max(1, record.occurrences.get(found.fingerprint, 0)),
-            "flaky" if found.status == "flaky" else "listed" if found.listed else "unlisted",
+            max(1, record.occurrences.get(found.key, 0)),
+            _status(found),
         )
         for found in latest.values()
     ]
-    order = {"unlisted": 0, "listed": 1, "flaky": 2}
-    return tuple(sorted(made, key=lambda group: (order[group.status], -group.count, group.finding.summary)))
+    return tuple(sorted(made, key=lambda group: (STATUSES.index(group.status), -group.count, group.finding.summary)))
+
+
+def _status(found: Finding) -> str:
+    if found.status == "flaky":
+        return "flaky"
+    return "explained" if found.explained else "listed" if found.listed else "unlisted"
+
+
+def why(group: Group) -> str:
+    """Why a divergence is no failure, on one line; "" for one that is, or that did not come again."""
+    found = group.finding
+    if group.status == "explained":
+        return f"explained by release: {explained_text(found.explained)}"
+    return f"known: {found.listed}" if group.status == "listed" else ""
 
 
 def totals(record: RunRecord) -> dict[str, int]:

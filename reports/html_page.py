@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from conformance.harness.record import RunRecord
-from reports.groups import MEANINGS, TOTALS, Group, Row, also_counted, groups, rows, sides, title, totals
+from reports.groups import MEANINGS, TOTALS, Group, Row, also_counted, groups, rows, sides, title, totals, why
 from reports.html_style import SCRIPT, STYLE
 
 _OPEN_AT_FIRST = 3
@@ -38,7 +38,9 @@ def _header(record: RunRecord, found: tuple[Group, ...]) -> list[str]:
     programs = counted["programs"]
     left, right = sides(record)
     unlisted = sum(group.status == "unlisted" for group in found)
+    explained = sum(group.status == "explained" for group in found)
     told = f"{_number(programs)} programs, {_plural(unlisted, 'unlisted divergence')}"
+    told += f", {_number(explained)} explained by release" if explained else ""
     parts = [f"<h1>{escape(left)} against {escape(right)}</h1>\n", f'<p class="sub">{told}</p>\n']
     shown = [name for name in TOTALS if counted[name]]
     if shown:
@@ -69,14 +71,14 @@ def _group(record: RunRecord, group: Group, is_open: bool) -> list[str]:
     found = group.finding
     path = f" {escape(found.path)}" if found.path else ""
     return [
-        f'<details class="found" id="{escape(found.fingerprint)}"{" open" if is_open else ""}>\n<summary>',
+        f'<details class="found" id="{escape(found.key)}"{" open" if is_open else ""}>\n<summary>',
         f'<span class="count">{_number(group.count)}<small>&times;</small></span>',
         f'<span class="what"><strong class="mono">{escape(found.subject)}</strong>',
         f'<span class="kind">{escape(found.kind)}{path}</span>',
         f'<span class="versus mono"><span class="l">{escape(found.left)}</span><span class="sep">|</span>',
         f'<span class="r">{escape(found.right)}</span></span></span>',
         f'<span><span class="tag {group.status}">{group.status}</span></span></summary>\n<div class="body">\n',
-        f'<p class="reason">Known: {escape(found.listed)}</p>\n' if found.listed else "",
+        f'<p class="reason">{escape(_sentence(why(group)))}</p>\n' if why(group) else "",
         f'<div class="head"><h3>Program <code>{escape(found.fingerprint)}</code></h3>',
         f'<button type="button" class="copy">Copy</button></div>\n<pre class="program">{escape(found.program)}</pre>\n',
         *_traces(record, group),
@@ -122,6 +124,10 @@ def _pairs(prefix: str, values: Mapping[str, Any]) -> list[str]:
         elif value not in (None, "", [], ()):
             parts.append(f"<dt>{escape(prefix + str(name))}</dt><dd>{escape(str(value))}</dd>\n")
     return parts
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _number(number: int) -> str:

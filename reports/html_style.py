@@ -63,7 +63,7 @@ details.found[open] > summary { border-bottom: 1px solid var(--line); border-rad
 .tag {
   font-size: .78rem; padding: .1rem .5rem; border-radius: 1rem; border: 1px solid currentColor; white-space: nowrap;
 }
-.tag.unlisted { color: var(--diverge); } .tag.listed { color: var(--soft); } .tag.flaky { color: var(--flaky); }
+.tag.unlisted { color: var(--diverge); } .tag.listed, .tag.explained { color: var(--soft); } .tag.flaky { color: var(--flaky); }
 .body { padding: 1rem; }
 .reason { margin: 0 0 1rem; padding: .5rem .8rem; border-left: 3px solid var(--line); color: var(--soft); }
 .head { display: flex; align-items: baseline; justify-content: space-between; margin: 0 0 .4rem; }

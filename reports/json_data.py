@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
-from conformance.harness.record import RunRecord
-from reports.groups import groups, totals
+from conformance.harness.record import RunRecord, explained_json
+from reports.groups import Group, groups, totals
 
 
 def render(record: RunRecord) -> str:
@@ -15,6 +16,11 @@ def render(record: RunRecord) -> str:
         "metadata": dict(record.metadata),
         "totals": totals(record),
         "counts": dict(record.counts),
-        "divergences": [{"count": group.count, **asdict(group.finding), "status": group.status} for group in groups(record)],
+        "divergences": [_divergence(group) for group in groups(record)],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _divergence(group: Group) -> dict[str, Any]:
+    explained = explained_json(group.finding.explained)
+    return {"count": group.count, **asdict(group.finding), "explained": explained, "status": group.status}

@@ -1,4 +1,4 @@
-"""The record as JUnit XML, for CI: a test case a divergence, failed when it is not listed, skipped when it is."""
+"""The record as JUnit XML, for CI: a test case a divergence, failed when it is neither listed nor explained, else skipped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree as ET
 
 from conformance.harness.record import RunRecord
-from reports.groups import Group, Row, groups, rows, sides, title, totals
+from reports.groups import Group, Row, groups, rows, sides, title, totals, why
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -37,15 +37,12 @@ def render(record: RunRecord) -> str:
 
 def _case(suite: ET.Element, record: RunRecord, group: Group) -> None:
     found = group.finding
-    case = ET.SubElement(
-        suite, "testcase", classname=f"sockdiff.{found.kind}", name=_text(f"{found.subject} {found.fingerprint}")
-    )
+    case = ET.SubElement(suite, "testcase", classname=f"sockdiff.{found.kind}", name=_text(f"{found.subject} {found.key}"))
     if group.status == "unlisted":
         failure = ET.SubElement(case, "failure", type=found.kind, message=_text(found.summary))
         failure.text = _text(_details(record, group))
     else:
-        reason = f"known: {found.listed}" if group.status == "listed" else "did not come again"
-        ET.SubElement(case, "skipped", message=_text(reason))
+        ET.SubElement(case, "skipped", message=_text(why(group) or "did not come again"))
 
 
 def _details(record: RunRecord, group: Group) -> str:

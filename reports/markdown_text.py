@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.harness.record import RunRecord
-from reports.groups import MEANINGS, Group, Row, groups, rows, sides, title, totals
+from reports.groups import MEANINGS, Group, Row, groups, rows, sides, title, totals, why
 
 
 def render(record: RunRecord) -> str:
@@ -33,8 +33,9 @@ def _group(record: RunRecord, group: Group) -> list[str]:
         f"`{found.fingerprint}`, {group.status}, met {times}.",
         "",
     ]
-    if found.listed:
-        lines += [f"Known: {_plain(found.listed)}", ""]
+    reason = _plain(why(group))
+    if reason:
+        lines += [reason[0].upper() + reason[1:], ""]
     lines += ["```", *found.program.splitlines(), "```", "", f"{left} (`-`) and {right} (`+`):", "", "```diff"]
     for row in rows(found):
         lines += _row(row)

@@ -9,9 +9,9 @@ import json
 from typing import Any
 
 from conformance.harness.record import RunRecord
-from reports.groups import Group, groups, program_steps, sides
+from reports.groups import Group, groups, program_steps, sides, why
 
-_LEVELS = {"unlisted": "error", "listed": "note", "flaky": "warning"}
+_LEVELS = {"unlisted": "error", "listed": "note", "explained": "note", "flaky": "warning"}
 
 
 def render(record: RunRecord) -> str:
@@ -47,17 +47,17 @@ def _result(record: RunRecord, group: Group, kinds: list[str]) -> dict[str, Any]
         "ruleIndex": kinds.index(found.kind),
         "level": _LEVELS[group.status],
         "message": {"text": f"{found.subject}: {found.kind}; {left}: {found.left}; {right}: {found.right}"},
-        "partialFingerprints": {"sockdiff/v1": found.fingerprint},
+        "partialFingerprints": {"sockdiff/v1": found.key},
         "occurrenceCount": group.count,
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": f"programs/{found.fingerprint}.txt"},
+                    "artifactLocation": {"uri": f"programs/{found.key}.txt"},
                     "region": {"startLine": line, "snippet": {"text": found.program}},
                 }
             }
         ],
     }
-    if found.listed:
-        result["suppressions"] = [{"kind": "external", "justification": found.listed}]
+    if why(group):
+        result["suppressions"] = [{"kind": "external", "justification": why(group)}]
     return result

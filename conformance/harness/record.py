@@ -5,7 +5,8 @@ next program); it is replaced whole, so it is always readable.  `findings.jsonl`
 synced before the run goes on; a last line that was cut off is dropped when reading and when resuming.
 
 A finding is a program with what it showed.  Programs that show a known fingerprint again are counted (`occurrences`),
-not stored again.
+not stored again.  What is explained by other fields of a kernel's release is another finding, though its fingerprint is the
+same; so is what is not explained.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class RecordError(Exception):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A divergence with the program that showed it, both sides as text. `status` is ``diverge`` or ``flaky``; `number`
-    is the program's number in the run; `listed` the baseline's reason, if it is listed."""
+    is the program's number in the run; `listed` the baseline's reason, if it is listed; `explained`: where the difference is
+    one between two releases of Linux, what of them makes it, each with a sentence."""
 
     fingerprint: str
     kind: str
@@ -60,13 +62,24 @@ class Finding:
     status: str = "diverge"
     number: int = 0
     listed: str = ""
+    explained: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """By what it is counted in `RunRecord.occurrences`: `occurrence_key`."""
+        return occurrence_key(self.fingerprint, tuple(name for name, _ in self.explained))
+
+
+def occurrence_key(fingerprint: str, explained: tuple[str, ...] = ()) -> str:
+    """``0123456789ab`` or, where something explains it, ``0123456789ab+checks_end``."""
+    return "+".join((fingerprint, *explained))
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run, as far as it came. `metadata`: names and values that JSON can hold; `counts`: results by kind (`agree`,
     `diverge`, `unsupported`, `late`, `unsteady`, `flaky`) and whatever else was counted; `occurrences`: programs by
-    fingerprint; `next_number`: where to go on; `coverage`: what was reached, where a side tells (`Coverage.as_json`)."""
+    `Finding.key`; `next_number`: where to go on; `coverage`: what was reached, where a side tells (`Coverage.as_json`)."""
 
     metadata: Mapping[str, Any]
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -83,7 +96,7 @@ def finding(
     traits: tuple[Traits, Traits],
     **extra: Any,
 ) -> Finding:
-    """A finding from a comparison; `extra` are `status`, `number`, `listed`."""
+    """A finding from a comparison; `extra` are `status`, `number`, `listed`, `explained`."""
     left, right = (view_lines(normalise(program, trace, trait)) for trace, trait in zip(traces, traits, strict=True))
     return Finding(
         divergence.fingerprint,
@@ -99,6 +112,16 @@ def finding(
         right,
         **extra,
     )
+
+
+def explained_text(explained: tuple[tuple[str, str], ...]) -> str:
+    """`Finding.explained` on one line."""
+    return " ".join(f"{name}: {about}" if about else name for name, about in explained)
+
+
+def explained_json(explained: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:
+    """The same as data."""
+    return [{"field": name, "about": about} for name, about in explained]
 
 
 class Recorder:
@@ -207,6 +230,7 @@ def _findings(path: Path) -> tuple[Finding, ...]:
             data = json.loads(line)
             for side in ("left_lines", "right_lines"):
                 data[side] = tuple(tuple(lines) for lines in data[side])
+            data["explained"] = tuple((name, about) for name, about in data.get("explained", ()))
             found.append(Finding(**data))
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path}: line {number} is no finding: {error}") from None

@@ -68,7 +68,8 @@ class ReferenceTarget:
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
         self._host: tuple[tuple[str, str], ...] = ()
-        self._release = LINUX_6_18
+        self.release = LINUX_6_18
+        """The kernel release to be like, from the next program on."""
         self._configured: tuple[World, Sysctls | NotModelled] | None = None
         """Of the last world, since most programs run in the same."""
         self._run: _Run | None = None
@@ -78,13 +79,13 @@ class ReferenceTarget:
         found = dict(facts)
         if KERNEL in found:
             small_head = int(found.get(SMALL_HEAD, truesize.SMALL_HEAD))
-            self._release = of_kernel(found[KERNEL], found.get(MACHINE, ""), small_head)
+            self.release = of_kernel(found[KERNEL], found.get(MACHINE, ""), small_head)
         self._host = tuple((name, value) for name, value in facts if name in HOST_OWNED)
         self._configured = None
 
     @property
     def traits(self) -> Traits:
-        return Traits("reference", self._release.name, virtual_time=True, links=frozenset({"tun", "tap"}))
+        return Traits("reference", self.release.name, virtual_time=True, links=frozenset({"tun", "tap"}))
 
     def run(self, program: Program) -> Trace:
         return run_steps(self, program, "reference")
@@ -92,7 +93,7 @@ class ReferenceTarget:
     def begin(self, world: World) -> None:
         if self._configured is None or self._configured[0] != world:
             self._configured = (world, self._configure(world))
-        self._run = _Run(link_of(world), self._configured[1], self._seed, self._release)
+        self._run = _Run(link_of(world), self._configured[1], self._seed, self.release)
 
     def _configure(self, world: World) -> Sysctls | NotModelled:
         try:
