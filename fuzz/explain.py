@@ -2,7 +2,7 @@
 
 `conformance.releases` judges a program.  What it cannot judge whole is made less: what follows the difference goes, then,
 step by step, what the reference does not model, as long as both kernels still show the same difference.  A socket of a family
-or type that it lacks becomes an ordinary one: what only such sockets treat differently is then not explained.
+or type that it lacks becomes an ordinary one, control messages go: what only these treat differently is then not explained.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from conformance.harness.lockstep import Diverge, Pair, Result, Unsteady
 from conformance.releases import ByChance, Explained, Unexplained, between
 from fuzz import rewrite
 from stack_under_test.contract.abi import AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM
-from stack_under_test.contract.program import Call, Program
+from stack_under_test.contract.program import Call, Program, Step
+from stack_under_test.contract.values import NULL, Control, MsgHdr
 from stack_under_test.contract.world import World
 
 _LESS = 8
@@ -88,8 +89,7 @@ class Explainer:
 
 
 def _less(program: Program, step: int, unmodelled: int | None) -> Iterator[Program]:
-    """Without what comes after `step`, or else without what the reference does not model, or an ordinary socket for one that
-    it does not."""
+    """Without what comes after `step`, or else without what the reference does not model, or with something plain instead."""
     if len(program.steps) > step + 1:
         yield replace(program, steps=program.steps[: step + 1])
         return
@@ -100,9 +100,15 @@ def _less(program: Program, step: int, unmodelled: int | None) -> Iterator[Progr
     if unmodelled == step:
         return
     yield rewrite.without(program, {unmodelled})
-    call = program.steps[unmodelled]
-    if isinstance(call, Call) and call.sys == "socket" and isinstance(call.args[1], int):
-        flags = call.args[1] & (SOCK_NONBLOCK | SOCK_CLOEXEC)
-        for kind in (SOCK_STREAM, SOCK_DGRAM):
-            plain = replace(call, args=(AF_INET, kind | flags, 0))
-            yield replace(program, steps=(*program.steps[:unmodelled], plain, *program.steps[unmodelled + 1 :]))
+    for plain in _plain(program.steps[unmodelled]):
+        yield replace(program, steps=(*program.steps[:unmodelled], plain, *program.steps[unmodelled + 1 :]))
+
+
+def _plain(step: Step) -> Iterator[Step]:
+    """An ordinary socket instead of any other, a message without control messages."""
+    match step:
+        case Call("socket", (_, int(kind), _)):
+            flags = kind & (SOCK_NONBLOCK | SOCK_CLOEXEC)
+            yield from [replace(step, args=(AF_INET, plain | flags, 0)) for plain in (SOCK_STREAM, SOCK_DGRAM)]
+        case Call("sendmsg", (fd, MsgHdr(control=Control()) as message, flags)):
+            yield replace(step, args=(fd, replace(message, control=NULL, controllen=0), flags))

@@ -1,4 +1,4 @@
-"""The command in a process of its own, as users run it, with two targets of somebody else's installed."""
+"""The command in a process of its own, as users run it, with targets of somebody else's installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ r0 = socket(AF_INET, SOCK_STREAM, 0)
 connect(r0, {AF_INET, 192.0.2.2, 7}, 16)
 < tcp 7 > port(r0) S. seq peer+0 ack iss+1
 """
+OF_RELEASES = """\
+r0 = socket(AF_INET, SOCK_STREAM, 0)
+setsockopt(r0, SOL_SOCKET, SO_PASSCRED, [1], 4)
+"""
 _PLANTED = """\
+from conformance.tests.kernels import NEWER, OLDER, Posing, failing, sound
 from fuzz.quality.planted import BUGS, Planted
 from stack_under_test.reference.target import ReferenceTarget
 from stack_under_test.registry import Kind
@@ -27,12 +32,20 @@ def make(options):
         raise ValueError("unknown option")
     return Planted(ReferenceTarget(), BUGS[int(options.get("bug", "1"))])
 
+def kernel(release):
+    def make(options):
+        return Posing(release, failing(options["wrong"], 1) if "wrong" in options else sound)
+    return Kind(f"the reference stack posing as Linux {release}; wrong=CALL, that fails", make)
+
+NEWER_KIND, OLDER_KIND = kernel(NEWER), kernel(OLDER)
 KIND = Kind("the reference stack with a planted bug", make)
 MISSING = Kind("never there", make, lambda: "the moon is in the wrong phase")
 """
 _ENTRY_POINTS = """\
 [sockdiff.targets]
 planted = planted_for_tests:KIND
+newer = planted_for_tests:NEWER_KIND
+older = planted_for_tests:OLDER_KIND
 missing = planted_for_tests:MISSING
 broken = no_such_module_for_tests:KIND
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -77,6 +78,31 @@ def test_the_same_out_goes_on_where_it_was(sockdiff: Command, tmp_path: Path) ->
     assert whole.stdout.splitlines()[2:5] == more.stdout.splitlines()[2:5]
     other = sockdiff("fuzz", "--left", "reference", "--right", "reference", "--seed", 5, "--out", "out")
     assert_refused(other, "choose another directory")
+
+
+def test_what_the_releases_explain_is_no_failure(sockdiff: Command, tmp_path: Path) -> None:
+    kernels = ("fuzz", "--left", "newer", "--seed", 5, "--right", "older", "--out", "out")
+    done = sockdiff(*kernels, "--programs", 20)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\n0 unlisted divergences, 0 listed, [1-9]\d* explained by release, in [1-9]\d* programs\n", done.stdout)
+    record = read_record(tmp_path / "out")
+    assert record.counts["explained"] == record.counts["diverge"] > 0
+    assert set(record.occurrences) == {found.key for found in record.findings}
+    assert sum(record.occurrences.values()) == record.counts["diverge"]
+    assert all(about for found in record.findings for _, about in found.explained)
+    more = sockdiff(*kernels, "--programs", 40)
+    whole = sockdiff(*kernels[:-1], "whole", "--programs", 40)
+    assert more.stdout.splitlines()[2:-1] == whole.stdout.splitlines()[2:-1]
+
+
+def test_what_they_do_not_explain_is_one(sockdiff: Command, tmp_path: Path) -> None:
+    done = sockdiff("fuzz", "--left", "newer", "--right", "older:wrong=listen", "--seed", 5, "--programs", 40, "--out", "out")
+    assert done.returncode == 1, done.stdout
+    unlisted = [found for found in latest(read_record(tmp_path / "out").findings) if not found.explained]
+    assert unlisted
+    assert all("listen" in found.program for found in unlisted)
+    data = json.loads(sockdiff("report", "out", "--format", "json").stdout)
+    assert {found["status"] for found in data["divergences"]} == {"unlisted", "explained"}
 
 
 def test_minutes_end_it(sockdiff: Command) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import sockdiff as module
 from stack_under_test.linux import available
-from tests.conftest import AGREES, ROOT, SHOWS_BUG, Command
+from tests.conftest import AGREES, OF_RELEASES, ROOT, SHOWS_BUG, Command
 
 FileOf = Callable[[str], Path]
 needs_linux = pytest.mark.skipif(available() is not None, reason=f"target linux: {available()}")
@@ -86,6 +86,27 @@ def test_a_listed_divergence_is_no_failure(sockdiff: Command, program_file: File
     done = sockdiff(*arguments, "--baseline", baseline)
     assert done.returncode == 0
     assert "listed: planted" in done.stdout
+
+
+def test_a_difference_between_releases_is_explained(sockdiff: Command, program_file: FileOf) -> None:
+    sides = ("--left", "newer", "--right", "older")
+    done = sockdiff("diff", program_file(OF_RELEASES), *sides)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("explained by release: scm_options_everywhere: SO_PASSCRED and its like")
+    data = json.loads(sockdiff("diff", program_file(OF_RELEASES), *sides, "--json").stdout)
+    assert [cause["field"] for cause in data["explained"]] == ["scm_options_everywhere"]
+    assert (data["result"], data["unexplained"]) == ("diverge", "")
+
+
+def test_a_difference_that_the_releases_do_not_explain_is_a_failure(sockdiff: Command, program_file: FileOf) -> None:
+    for wrong in ("setsockopt", "socket"):
+        sides = ("--left", f"newer:wrong={wrong}", "--right", "older")
+        done = sockdiff("diff", program_file(OF_RELEASES), *sides)
+        assert done.returncode == 1, done.stderr
+        assert done.stdout.splitlines()[-1].startswith("not explained by release: the left kernel and the reference like it")
+    data = json.loads(sockdiff("diff", program_file(OF_RELEASES), *sides, "--json").stdout)
+    assert data["explained"] == []
+    assert data["unexplained"].startswith("the left kernel")
 
 
 def test_unsupported_is_no_pass(sockdiff: Command) -> None:

@@ -37,6 +37,9 @@ FOUND = Finding(
     number=3,
 )
 LISTED = replace(FOUND, fingerprint="ba9876543210", kind="frame.window", listed="windows grow <otherwise>")
+EXPLAINED = replace(FOUND, fingerprint="cccccccccccc", explained=(("checks_end", "A segment's <end> is looked at."),))
+ALSO = replace(EXPLAINED, fingerprint=FOUND.fingerprint)
+"""Of the same fingerprint as one that is not explained."""
 FLAKY = replace(FOUND, fingerprint="aaaaaaaaaaaa", status="flaky")
 RECORD = RunRecord(
     {
@@ -50,6 +53,9 @@ RECORD = RunRecord(
     {"0123456789ab": 40, "ba9876543210": 20},
     2000,
     (replace(FOUND, program="close(0)\n" * 9), LISTED, FLAKY, FOUND),
+)
+RELEASES = replace(
+    RECORD, findings=(ALSO, *RECORD.findings, EXPLAINED), occurrences={**RECORD.occurrences, ALSO.key: 9, EXPLAINED.key: 11}
 )
 EMPTY = RunRecord({})
 
@@ -157,6 +163,30 @@ def test_sarif() -> None:
     first = run["results"][0]
     assert first["locations"][0]["physicalLocation"]["region"]["startLine"] == 4
     assert run["tool"]["driver"]["rules"][first["ruleIndex"]]["id"] == first["ruleId"]
+
+
+def test_what_is_explained_stands_apart_in_every_format() -> None:
+    found = groups(RELEASES)
+    assert [(group.status, group.count) for group in found] == [
+        ("unlisted", 40), ("listed", 20), ("explained", 11), ("explained", 9), ("flaky", 1)
+    ]  # fmt: skip
+    said = "explained by release: checks_end: A segment's <end> is looked at."
+    page = Page()
+    page.feed(render(RELEASES))
+    assert "E" + said[1:] in "".join(page.text)
+    assert "1 unlisted divergence, 2 explained by release" in "".join(page.text)
+    divergences = json.loads(render(RELEASES, "json"))["divergences"]
+    assert divergences[2]["explained"] == [{"field": "checks_end", "about": "A segment's <end> is looked at."}]
+    assert (divergences[2]["status"], divergences[0]["explained"]) == ("explained", [])
+    assert r"Explained by release: checks\_end: A segment's \<end\> is looked at." in render(RELEASES, "markdown")
+    suite = ET.fromstring(render(RELEASES, "junit").encode()).find("testsuite")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("skipped")) == ("1", "4")
+    assert said in [skipped.get("message") for skipped in suite.iter("skipped")]
+    results: list[dict[str, Any]] = json.loads(render(RELEASES, "sarif"))["runs"][0]["results"]
+    assert [result["level"] for result in results] == ["error", "note", "note", "note", "warning"]
+    assert results[2]["suppressions"][0]["justification"] == said
+    assert len({result["partialFingerprints"]["sockdiff/v1"] for result in results}) == 5
 
 
 def test_an_unknown_format_is_refused() -> None:

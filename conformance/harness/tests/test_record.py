@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 
 from conformance.harness.compare import compare
 from conformance.harness.divergence import Divergence
-from conformance.harness.record import Finding, RecordError, finding, open_record, read_record
+from conformance.harness.record import FINDINGS, Finding, RecordError, finding, occurrence_key, open_record, read_record
 from conformance.harness.tests import builders as b
 
 METADATA = {"left": "linux", "right": "reference", "seed": 1, "sysctls": {"a": "b"}}
@@ -54,6 +55,31 @@ def test_what_is_recorded_is_read(tmp_path: Path) -> None:
     assert record.findings == (found(3), found(9))
     assert (record.counts["agree"], record.next_number) == (8, 10)
     assert record.findings[0].program == b.HANDSHAKE.lstrip()
+
+
+def test_what_is_explained_is_another_finding_than_what_is_not(tmp_path: Path) -> None:
+    explained = replace(found(4), explained=(("checks_end", "A segment's end."), ("compat", "")))
+    with open_record(tmp_path, METADATA) as recorder:
+        recorder.add(found(3))
+        recorder.add(explained)
+        recorder.update({"diverge": 3}, {found().key: 1, explained.key: 2}, 10)
+    record = read_record(tmp_path)
+    assert record.findings == (found(3), explained)
+    assert explained.key == occurrence_key(found().fingerprint, ("checks_end", "compat"))
+    assert found().key == found().fingerprint
+    assert record.occurrences == {found().key: 1, explained.key: 2}
+
+
+def test_older_records_explain_nothing(tmp_path: Path) -> None:
+    with open_record(tmp_path, METADATA) as recorder:
+        recorder.add(found(3))
+    path = tmp_path / FINDINGS
+    line = json.loads(path.read_text())
+    del line["explained"]
+    path.write_text(json.dumps(line) + "\n")
+    assert read_record(tmp_path).findings == (found(3),)
+    with open_record(tmp_path, METADATA) as recorder:
+        assert recorder.record.findings[0].explained == ()
 
 
 def test_a_finding_is_there_before_the_run_goes_on(tmp_path: Path) -> None:
