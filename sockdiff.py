@@ -153,7 +153,7 @@ def _diff(args: argparse.Namespace) -> int:
 def _fuzz(args: argparse.Namespace) -> int:
     from conformance.harness.record import read_record  # noqa: PLC0415
     from fuzz.campaign import Order, run_campaign, usual_jobs  # noqa: PLC0415
-    from fuzz.profile import DEFAULT, VIRTUAL  # noqa: PLC0415
+    from fuzz.profile import DEFAULT, TIMED, VIRTUAL  # noqa: PLC0415
     from fuzz.progress import Progress  # noqa: PLC0415
     from fuzz.summary import summary_json, summary_lines  # noqa: PLC0415
 
@@ -168,10 +168,10 @@ def _fuzz(args: argparse.Namespace) -> int:
         args.programs if args.programs or args.minutes else 1000,
         args.minutes,
         args.jobs or usual_jobs(),
-        VIRTUAL if all(trait.virtual_time for trait in traits) else DEFAULT,
+        TIMED if args.timed else VIRTUAL if all(trait.virtual_time for trait in traits) else DEFAULT,
         baseline=_baseline(args),
         release=traits[0].release,
-        metadata=_metadata(traits),
+        metadata=(*_metadata(traits), *([("timed", True)] if args.timed else [])),
     )
     progress = Progress(sys.stderr)
     heading = f"{args.left} and {args.right}, seed {seed}, recorded in {out}"
@@ -437,6 +437,7 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.add_argument("--programs", type=_count, help="how many (1000, without --minutes)")
     fuzz.add_argument("--minutes", type=_minutes, help="for how long")
     fuzz.add_argument("--seed", type=_seed_number, help="the same seed gives the same programs (a new one)")
+    fuzz.add_argument("--timed", action="store_true", help="let 5 ms to a second pass in every program, in real time too")
     fuzz.add_argument("--jobs", type=_count, help="processes (one per processor)")
     fuzz.add_argument("--strict", action="store_true", help="a listed divergence that does not occur is a failure too")
     fuzz.add_argument("--out", help="directory of the record; goes on with the one it holds (sockdiff-out/...)")

@@ -107,7 +107,7 @@ def run_campaign(order: Order, watch: Watcher = lambda permille, totals, finding
         **dict(order.metadata),
     }
     # What was reached on one build of a kernel says nothing about another.
-    identity = ("left", "right", "seed", "coverage")
+    identity = ("left", "right", "seed", "timed", "coverage")
     with open_record(order.out, metadata, identity) as recorder, _interrupts() as interrupted:
         campaign = _Campaign(order, recorder, watch, interrupted)
         try:

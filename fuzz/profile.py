@@ -66,4 +66,6 @@ class Profile:
 
 
 DEFAULT = Profile()
+TIMED = Profile(timed=100, pauses=(5 * MS, 20 * MS, 70 * MS, 120 * MS, 300 * MS, 700 * MS, 1000 * MS))
+"""A little time passes in every program: what timers do in real time, as far as anybody waits for it."""
 VIRTUAL = Profile(timed=40, pauses=(40 * MS, 200 * MS, 1000 * MS, 3000 * MS, 60_000 * MS, 7_200_000 * MS), selective=True)

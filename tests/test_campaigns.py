@@ -18,7 +18,10 @@ import pytest
 
 from conformance.harness.record import FINDINGS, read_record
 from fuzz.campaign import latest
+from fuzz.generate import generate
+from fuzz.profile import MS, TIMED
 from stack_under_test.contract.parser import parse_program
+from stack_under_test.contract.program import Advance
 from tests.conftest import Command, command
 from tests.test_commands import assert_refused, needs_linux
 
@@ -103,6 +106,16 @@ def test_what_they_do_not_explain_is_one(sockdiff: Command, tmp_path: Path) -> N
     assert all("listen" in found.program for found in unlisted)
     data = json.loads(sockdiff("report", "out", "--format", "json").stdout)
     assert {found["status"] for found in data["divergences"]} == {"unlisted", "explained"}
+
+
+def test_time_may_pass_in_every_program(sockdiff: Command, tmp_path: Path) -> None:
+    pair = ("fuzz", "--left", "reference", "--right", "reference", "--seed", 5, "--programs", 30, "--out", "out")
+    assert sockdiff(*pair, "--timed").returncode == 0
+    assert read_record(tmp_path / "out").metadata["timed"] is True
+    assert_refused(sockdiff(*pair), "timed")
+    programs = [generate(5, index, TIMED) for index in range(30)]
+    assert all(5 * MS <= step.ns <= 1000 * MS for program in programs for step in program.steps if isinstance(step, Advance))
+    assert sum(any(isinstance(step, Advance) for step in program.steps) for program in programs) > 15
 
 
 def test_minutes_end_it(sockdiff: Command) -> None:
