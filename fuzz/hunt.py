@@ -68,6 +68,7 @@ class Hunt:
             self.coverage.add(result.left, result.right)
             if isinstance(result, Diverge):
                 totals.explained += bool(judged.fields)
+                totals.explained_in_part += bool(judged.fields) and judged.program != program
                 occurrences[occurrence_key(result.divergence.fingerprint, judged.fields)] += 1
                 self._report(number, program, result, judged)
             elif isinstance(result, Flaky):

@@ -40,15 +40,17 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     unlisted = summary.unlisted
     listed = sum(bool(found.listed) for found in summary.findings)
     explained = sum(bool(found.explained) for found in summary.findings)
-    by_release = f", {explained} explained by release, in {totals.explained} programs" if explained else ""
+    by_release = f", {explained} explained by release" if explained else ""
     yield f"{len(unlisted)} unlisted divergences, {listed} listed{by_release}"
-    yield from _causes(summary)
     ordered = sorted(unlisted, key=lambda found: -summary.occurrences.get(found.key, 0))
     for found in ordered[:_FEW]:
         times = summary.occurrences.get(found.key, 0)
         yield f"  {found.fingerprint}  {times:5} x  {found.program.count(chr(10)):2} lines  {found.summary}"
     if len(ordered) > _FEW:
         yield f"  and {len(ordered) - _FEW} more"
+    if totals.explained:
+        yield f"{totals.explained} programs explained by release, {totals.explained_in_part} of them with something left out:"
+    yield from _causes(summary)
 
 
 def _causes(summary: Summary) -> Iterator[str]:

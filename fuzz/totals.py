@@ -15,7 +15,7 @@ from fuzz.classify import Reached
 @dataclass(slots=True)
 class Totals:
     """Counts of programs, but for `steps`; each program is in exactly one of agree ... lost; `explained` are those of
-    `diverge` that are explained by release."""
+    `diverge` that are explained by release, `explained_in_part` those of them of which something had to be left out."""
 
     programs: int = 0
     steps: int = 0
@@ -27,6 +27,7 @@ class Totals:
     flaky: int = 0
     lost: int = 0
     explained: int = 0
+    explained_in_part: int = 0
     established: int = 0
     moved_data: int = 0
     closed_in_order: int = 0

@@ -152,8 +152,8 @@ def hunted(pair: Pair, *texts: str) -> tuple[Heard, Totals, Counter[str]]:
 def test_an_unexplained_occurrence_of_an_explained_kind_is_a_finding_of_its_own() -> None:
     """Both kernels are wrong about listen(), after which the same difference proves nothing."""
     wrong = failing("listen", EPERM)
-    heard, totals, occurrences = hunted(kernels(wrong, wrong), OPTION, OTHERWISE, OPTION)
-    assert (totals.diverge, totals.explained) == (3, 2)
+    heard, totals, occurrences = hunted(kernels(wrong, wrong), OPTION, OTHERWISE, OPTION + "listen(r0, 1)\n")
+    assert (totals.diverge, totals.explained, totals.explained_in_part) == (3, 2, 1)
     (explained, *_), (unexplained, *_) = heard.findings.values()
     assert explained.fingerprint == unexplained.fingerprint
     assert occurrences == {explained.key: 2, unexplained.key: 1}
