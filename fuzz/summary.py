@@ -59,7 +59,7 @@ def _causes(summary: Summary) -> Iterator[str]:
     for found in summary.findings:
         if found.explained:
             programs[found.explained] += summary.occurrences.get(found.key, 0)
-    for explained, times in programs.most_common():
+    for explained, times in sorted(programs.items(), key=lambda item: (-item[1], item[0])):
         yield f"  {times:5} x  {explained_text(explained)}"
 
 
