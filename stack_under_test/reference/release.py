@@ -1,6 +1,7 @@
 """Releases of Linux the stack can be like: what differs between them, as values.
 
-Each field is one change of the kernel that shows; `docs/uml.md` lists how they were seen.
+Each field is one change of the kernel that shows; `docs/uml.md` lists how they were seen.  The first sentence below a field
+is what reports say when it explains a difference (`conformance/releases.py`).
 """
 
 from __future__ import annotations
