@@ -139,6 +139,7 @@ class _Campaign:
 
     def run(self) -> Summary:
         order = self._order
+        self._list_again()
         task = Task(order.left, order.right, order.seed, order.profile, order.budget)
         self._jobs = [Job(task) for _ in range(order.jobs)]
         idle = list(self._jobs)
@@ -220,7 +221,13 @@ class _Campaign:
         if found.explained:
             return found
         entry = self._order.baseline.entry(found.fingerprint, self._order.release)
-        return replace(found, listed=entry.reason) if entry is not None else found
+        return replace(found, listed=entry.reason if entry is not None else "")
+
+    def _list_again(self) -> None:
+        """What is resumed is judged by the baseline as it is now."""
+        for found in latest(self._recorder.record.findings):
+            if (listed := self._with_listing(found)) != found:
+                self._recorder.add(listed)
 
     def _count(self, chunk: Chunk) -> None:
         """Add up what is finished, as far as there is no hole."""

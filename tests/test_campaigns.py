@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from conformance.harness.baseline import Entry, append
 from conformance.harness.record import FINDINGS, read_record
 from fuzz.campaign import latest
 from fuzz.generate import generate
@@ -81,6 +82,19 @@ def test_the_same_out_goes_on_where_it_was(sockdiff: Command, tmp_path: Path) ->
     assert whole.stdout.splitlines()[2:5] == more.stdout.splitlines()[2:5]
     other = sockdiff("fuzz", "--left", "reference", "--right", "reference", "--seed", 5, "--out", "out")
     assert_refused(other, "choose another directory")
+
+
+def test_what_is_resumed_is_judged_by_the_baseline_as_it_is_now(sockdiff: Command, tmp_path: Path) -> None:
+    resume = (*PAIR, "--programs", 20, "--jobs", 1, "--out", "out", "--baseline", "known.toml")
+    (tmp_path / "known.toml").touch()
+    assert sockdiff(*resume).returncode == 1
+    for found in latest(read_record(tmp_path / "out").findings):
+        append(tmp_path / "known.toml", Entry(found.fingerprint, "planted"))
+    assert sockdiff(*resume).returncode == 0
+    assert {found.listed for found in latest(read_record(tmp_path / "out").findings)} == {"planted"}
+    (tmp_path / "known.toml").write_text("")
+    assert sockdiff(*resume).returncode == 1
+    assert {found.listed for found in latest(read_record(tmp_path / "out").findings)} == {""}
 
 
 def test_what_the_releases_explain_is_no_failure(sockdiff: Command, tmp_path: Path) -> None:
