@@ -7,11 +7,12 @@ or type that it lacks becomes an ordinary one, control messages go: what only th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from conformance.harness.lockstep import Diverge, Pair, Result, Unsteady
+from conformance.harness.lockstep import Agree, Diverge, Flaky, Pair, Result, Unsteady
 from conformance.releases import ByChance, Explained, Unexplained, between
 from fuzz import rewrite
 from stack_under_test.contract.abi import AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM
@@ -19,6 +20,8 @@ from stack_under_test.contract.program import Call, Program, Step
 from stack_under_test.contract.values import NULL, Control, MsgHdr
 from stack_under_test.contract.world import World
 
+_SURER = 8
+"""How many further runs must show what nothing explains: chance is likelier than a kernel that is not like its release."""
 _LESS = 8
 """How often a program is made less before it counts as unexplained."""
 
@@ -38,6 +41,7 @@ class Explainer:
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
+        self._surer = replace(pair, confirm=_SURER, tally=Counter())
         self._releases = between(pair)
 
     def run(self, program: Program) -> tuple[Result, Judged]:
@@ -47,7 +51,13 @@ class Explainer:
             return result, Judged((), program)
         judged = self.judge(program, result)
         if judged.chance is not None:
-            result = Unsteady(judged.chance, result.divergence, result.left, result.right)
+            return Unsteady(judged.chance, result.divergence, result.left, result.right), judged
+        if judged.reason:
+            again = self._surer.run(program)
+            if isinstance(again, Agree):
+                again = Flaky(result.divergence, None, result.left, result.right)
+            if isinstance(again, Flaky | Unsteady):
+                return again, judged
         return result, judged
 
     def judge(self, program: Program, result: Diverge) -> Judged:

@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import replace
 from errno import EPERM
 
-from conformance.harness.lockstep import Diverge, Pair
+import pytest
+
+from conformance.harness.lockstep import Diverge, Flaky, Pair, Result
 from conformance.harness.record import Finding
 from conformance.tests.kernels import NEWER, OLDER, Alter, Posing, failing, sound
 from fuzz.explain import Explainer, Judged
@@ -124,6 +126,24 @@ def test_a_difference_that_an_ordinary_socket_does_not_show_is_not_explained() -
 def test_other_pairs_are_left_alone() -> None:
     pair = Pair(ReferenceTarget(), Posing(NEWER, failing("listen", EPERM)))
     assert judged(pair, OTHERWISE) == Judged((), parse_program(OTHERWISE))
+
+
+class Seldom(Posing):
+    """A kernel that does as its release but for the first runs, of which there are `wrong`."""
+
+    def __init__(self, release: str, wrong: int) -> None:
+        super().__init__(release)
+        self._bad, self._left = Posing(release, failing("listen", EPERM)), wrong
+
+    def run(self, program: Program) -> Trace:
+        self._left -= 1
+        return self._bad.run(program) if self._left >= 0 else super().run(program)
+
+
+@pytest.mark.parametrize(("wrong", "result"), [(2, Flaky), (8, Flaky), (1000, Diverge)])
+def test_what_nothing_explains_has_to_come_again_more_often(wrong: int, result: type[Result]) -> None:
+    program = parse_program("r0 = socket(AF_INET, SOCK_STREAM, 0)\nlisten(r0, 1)\n")
+    assert isinstance(Explainer(Pair(Seldom(NEWER, wrong), Posing(OLDER))).run(program)[0], result)
 
 
 class Heard:
