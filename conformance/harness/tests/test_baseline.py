@@ -12,6 +12,8 @@ from conformance.harness.divergence import Divergence
 FOUND = Divergence(3, "outcome.errno", "", "= 0", "= -1 EINVAL", "listen()", ("ok", "EINVAL"))
 OTHER = Divergence(3, "outcome.errno", "", "= 0", "= -1 EBADF", "listen()", ("ok", "EBADF"))
 
+SHIPPED = Path(__file__).resolve().parents[2] / "baselines"
+
 
 def test_listed_and_unlisted() -> None:
     baseline = Baseline((Entry(FOUND.fingerprint, "known"),))
@@ -31,6 +33,14 @@ def test_entries_are_about_releases() -> None:
 
 def test_no_file_is_an_empty_baseline(tmp_path: Path) -> None:
     assert load(tmp_path / "none.toml") == Baseline()
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.name)
+def test_those_we_ship_are_sound(path: Path) -> None:
+    entries = load(path).entries
+    assert entries
+    assert len({entry.fingerprint for entry in entries}) == len(entries)
+    assert all(entry.summary and entry.releases for entry in entries)
 
 
 def test_append_and_load(tmp_path: Path) -> None:
