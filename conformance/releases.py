@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
-from conformance.harness.compare import compare
+from conformance.harness.compare import NotModelled, compare
 from conformance.harness.divergence import Divergence
 from conformance.harness.lockstep import Agree, Diverge, Flaky, Late, Pair, Result, Unsteady, Unsupported
 from stack_under_test.contract.program import Program
@@ -89,30 +89,27 @@ class Releases:
         self._policy = replace(pair.policy, times=pair.policy.times and timed)
         self.differing = _differing(self._left.release, self._right.release)
 
-    def explain(self, program: Program, found: Divergence) -> Verdict:
-        """Why `program` shows `found` on the pair."""
-        refuted = self._refuted(program, found)
-        return refuted if refuted is not None else self._fields(program, found)
+    def explain(self, program: Program, shown: Diverge) -> Verdict:
+        """Why `program` shows this on the pair."""
+        refuted = self._refuted(program, shown)
+        return refuted if refuted is not None else self._fields(program, shown.divergence)
 
-    def holds(self, program: Program, found: Divergence, named: tuple[str, ...]) -> bool:
-        """Whether `found` is explained, by these fields."""
-        return self._turns(_until(program, found), named) and self._refuted(program, found) is None
+    def holds(self, program: Program, shown: Diverge, named: tuple[str, ...]) -> bool:
+        """Whether it is explained, by these fields."""
+        return self._turns(_until(program, shown.divergence), named) and self._refuted(program, shown) is None
 
-    def _refuted(self, program: Program, found: Divergence) -> Unexplained | ByChance | None:
+    def _refuted(self, program: Program, shown: Diverge) -> Unexplained | ByChance | None:
         chance = None
-        for side, pair in self._pairs:
-            result = _settled(pair, program)
-            if isinstance(result, Unsupported) and result.step <= found.step:
-                return Unexplained(f"not modelled is step {result.step + 1}: {result.reason}", result.step)
-            if isinstance(result, Unsteady) and result.step <= found.step:
-                chance = ByChance(result.step)
-            elif not isinstance(result, Agree | Unsupported):
-                return Unexplained(f"the {side} kernel and the reference like it: {_told(result)}")
+        for (side, pair), trace in zip(self._pairs, (shown.left, shown.right), strict=True):
+            refuted = _unlike(side, pair, program, trace, shown.divergence.step)
+            if isinstance(refuted, Unexplained):
+                return refuted
+            chance = refuted or chance
         if chance is not None:
             return chance
         traces = self._left.run(program), self._right.run(program)
-        shown = compare(program, *traces, self._left.traits, self._right.traits, policy=self._policy)
-        if not isinstance(shown, Divergence) or shown.fingerprint != found.fingerprint:
+        found = compare(program, *traces, self._left.traits, self._right.traits, policy=self._policy)
+        if not isinstance(found, Divergence) or found.fingerprint != shown.divergence.fingerprint:
             return Unexplained("the references like either kernel do not differ in this way")
         return None
 
@@ -142,6 +139,26 @@ class Releases:
 
     def _same(self, program: Program, one: Trace, other: Trace) -> bool:
         return compare(program, one, other, self._left.traits, self._right.traits, policy=self._policy) is None
+
+
+def _unlike(side: str, pair: Pair, program: Program, trace: Trace, until: int) -> Unexplained | ByChance | None:
+    """How a kernel, of which `trace` is known, differs from the reference like it; None where it does not, or only because
+    something after `until` is not modelled."""
+    found = compare(program, trace, pair.right.run(program), pair.left.traits, pair.right.traits, policy=pair.policy)
+    if isinstance(found, Divergence):
+        # By chance, perhaps; only further runs can tell.
+        match _settled(pair, program):
+            case Agree():
+                return None
+            case Unsupported(step, of, reason):
+                found = NotModelled(step, of, reason)
+            case Unsteady(step) if step <= until:
+                return ByChance(step)
+            case result:
+                return Unexplained(f"the {side} kernel and the reference like it: {_told(result)}")
+    if isinstance(found, NotModelled) and found.step <= until:
+        return Unexplained(f"not modelled is step {found.step + 1}: {found.reason}", found.step)
+    return None
 
 
 def _settled(pair: Pair, program: Program) -> Result:

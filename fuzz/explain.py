@@ -64,7 +64,7 @@ class Explainer:
         """`result` is what `program` shows."""
         if self._releases is None:
             return Judged((), program)
-        verdict = self._releases.explain(program, result.divergence)
+        verdict = self._releases.explain(program, result)
         less, reason = program, verdict.reason if isinstance(verdict, Unexplained) else ""
         for _ in range(_LESS):
             if not isinstance(verdict, Unexplained):
@@ -73,7 +73,7 @@ class Explainer:
             if smaller is None:
                 break
             less, result = smaller
-            verdict = self._releases.explain(less, result.divergence)
+            verdict = self._releases.explain(less, result)
         match verdict:
             case Explained(fields):
                 return Judged(fields, less)
@@ -86,8 +86,8 @@ class Explainer:
         if self._releases is None:
             return True
         if fields:
-            return self._releases.holds(program, result.divergence, fields)
-        return isinstance(self._releases.explain(program, result.divergence), Unexplained)
+            return self._releases.holds(program, result, fields)
+        return isinstance(self._releases.explain(program, result), Unexplained)
 
     def _first(self, programs: Iterable[Program], fingerprint: str) -> tuple[Program, Diverge] | None:
         """The first of `programs` that shows `fingerprint`."""
