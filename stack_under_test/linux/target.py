@@ -16,6 +16,7 @@ import tempfile
 import weakref
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +26,10 @@ from stack_under_test.contract import abi
 from stack_under_test.contract.program import Program
 from stack_under_test.contract.target import Traits, Unavailable
 from stack_under_test.contract.trace import Trace
-from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE, SMALL_HEAD, World
+from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE, World
 from stack_under_test.linux.availability import available
 from stack_under_test.linux.connection import NAME, Connection
-from stack_under_test.worker.buffers import small_head
+from stack_under_test.worker import buffers
 from stack_under_test.worker.reader import Metadata
 
 _FAMILIES = frozenset({abi.AF_UNIX, abi.AF_INET, abi.AF_INET6, abi.AF_NETLINK, abi.AF_PACKET})
@@ -48,14 +49,6 @@ def _host_owned() -> list[tuple[str, str]]:
         if path.exists():
             found.append((name, path.read_text().strip()))
     return found
-
-
-def _build() -> list[tuple[str, str]]:
-    """What the kernel's build decides, as far as it can be measured here."""
-    try:
-        return [(SMALL_HEAD, str(small_head()))]
-    except OSError:
-        return []
 
 
 class LinuxTarget:
@@ -87,12 +80,12 @@ class LinuxTarget:
             facts=(
                 (KERNEL, os.uname().release),
                 (MACHINE, os.uname().machine),
-                *_build(),
                 *_host_owned(),
                 *((f"sysctl {name}", f"not pinned: {reason}") for name, reason in refused),
                 *(() if ordered else (UNORDERED,)),
             ),
         )
+        self._traits = replace(self._traits, facts=(*self._traits.facts, *buffers.facts(self.run(buffers.ASK))))
 
     @property
     def traits(self) -> Traits:

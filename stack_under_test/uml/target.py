@@ -29,6 +29,7 @@ from stack_under_test.uml.blocks import Blocks, as_set, read_blocks
 from stack_under_test.uml.boot import Gone, Machine, Silent
 from stack_under_test.uml.guest import PHASE_NS, SETTLED_NS
 from stack_under_test.uml.places import Kernel, available
+from stack_under_test.worker import buffers
 from stack_under_test.worker.reader import Metadata, Reading, read_stream, request
 
 NAME = "uml"
@@ -66,6 +67,7 @@ class UmlTarget:
         facts = ((KERNEL, release), (MACHINE, "um"), *facts)
         self._traits = Traits(name, release, True, _FAMILIES, frozenset({"tun", "tap"}), facts=facts)
         self._boot()
+        self._traits = replace(self._traits, facts=(*facts, *buffers.facts(self.run(buffers.ASK))))
 
     def _table(self) -> Blocks:
         try:

@@ -19,7 +19,7 @@ from stack_under_test.contract.program import Advance, Program
 from stack_under_test.contract.target import Target, Unavailable
 from stack_under_test.contract.trace import Killed
 from stack_under_test.contract.values import NULL, Ref
-from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE
+from stack_under_test.contract.world import HOST_OWNED, KERNEL, MACHINE, SMALL_HEAD
 from stack_under_test.linux import LinuxTarget, availability, available
 from stack_under_test.linux.bare import CONVERSATION, bare_lockstep, bare_programs
 from stack_under_test.linux.target import UNORDERED
@@ -63,7 +63,7 @@ def test_is_a_target(linux: LinuxTarget) -> None:
     assert target.traits.name == "linux"
     assert target.traits.release == os.uname().release
     assert target.traits.observes_blocking
-    assert {name for name, _ in target.traits.facts} - {UNORDERED[0]} == {KERNEL, MACHINE, *HOST_OWNED}
+    assert {name for name, _ in target.traits.facts} - {UNORDERED[0]} == {KERNEL, MACHINE, SMALL_HEAD, *HOST_OWNED}
 
 
 def test_metadata(linux: LinuxTarget) -> None:

@@ -41,8 +41,8 @@ class Buffers(NamedTuple):
 
     @property
     def max_tcp_header(self) -> int:
-        """MAX_TCP_HEADER: the smallest buffer has this, and 64 octets more."""
-        return self.small_head - SHARED_INFO - _PAD
+        """MAX_TCP_HEADER, 192 at least; since 6.3 the smallest buffer has this, and 64 octets more."""
+        return max(192, self.small_head - SHARED_INFO - _PAD)
 
     def head(self, size: int) -> int:
         """A buffer of `size` octets, all in one piece."""
