@@ -32,6 +32,9 @@ LINK = "tun0"
 class Lock(Protocol):
     """A socket's lock with what waits for it; `release` processes one packet of that, False: none is left."""
 
+    @property
+    def sk(self) -> object: ...
+
     def release(self) -> bool: ...
 
 

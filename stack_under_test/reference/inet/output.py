@@ -50,7 +50,8 @@ def header(
 
 
 def queue_xmit(sk: Sock, segment: bytes, origin: object = None, part: object = None) -> int:
-    """`__ip_queue_xmit`: send a connected socket's segment, checksum and all done. Returns 0 or the errno.
+    """`__ip_queue_xmit`: send a connected socket's segment, checksum and all done. Returns 0 or the errno;
+    raises TooLong.
 
     `origin` is handed to the transport when the packet loops back: the sender's buffer, which both then share.  `part` is
     what of the socket's it is, should it have to wait (`Sock.holds`).
@@ -84,7 +85,7 @@ def queue_xmit(sk: Sock, segment: bytes, origin: object = None, part: object = N
                 transmit(net, route, fragment, sk=sk, part=part)
             return 0
         if size > mtu:
-            return EMSGSIZE
+            raise TooLong(octets, mtu)
     if route.local:
         net.backlog.append((octets, route, origin))
     elif net.neighbours is None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 
 from ..inet import input as inet_input
-from . import reply, steps
+from . import pmtu, reply, steps
+from .output import send_ack
 from .segment import ACK, CWR, ECE, RST, SYN, URG, Segment
 from .seq import before
 from .sock import TcpSock
@@ -26,6 +27,7 @@ def flush(sk: TcpSock) -> bool:
     inet_input.arrive(net)
     if not isinstance(net.lock, Backlog) or not net.lock.waiting:
         return False
+    net.lock.goes_on = True
     inet_input.drain(net)
     hold(sk)
     return True
@@ -49,10 +51,12 @@ def _deliver(sk: TcpSock, segment: Segment) -> None:
 class Backlog:
     """The lock that the running call holds on `sk`."""
 
-    __slots__ = ("_arriving", "_released", "sk")
+    __slots__ = ("_arriving", "_released", "goes_on", "sk")
 
     def __init__(self, sk: TcpSock) -> None:
         self.sk = sk
+        self.goes_on = False
+        """The call will hold the lock again at once: what is put off until it lets go stays so."""
         self._arriving: deque[Segment] = deque()
         self._released: deque[Segment] = deque()
 
@@ -76,9 +80,21 @@ class Backlog:
             if not self._released:
                 # Only now does their memory no longer count (`tcp_space`).
                 self.sk.backlog_len = 0
+                if not self.goes_on:
+                    _deferred(self.sk)
                 return False
         _deliver(self.sk, self._released.popleft())
         return True
+
+
+def _deferred(sk: TcpSock) -> None:
+    """`tcp_release_cb`."""
+    mtu, sk.mtu_deferred = sk.mtu_deferred, None
+    ack, sk.ack_deferred = sk.ack_deferred, False
+    if mtu is not None:
+        pmtu.reduced(sk, mtu)
+    if ack and sk.ack_scheduled():
+        send_ack(sk)
 
 
 def _merge(tail: Segment, segment: Segment) -> bool:

@@ -15,15 +15,11 @@ from errno import (
     EPROTO,
 )
 
-from ...contract import abi
-from ..errors import Fail
 from ..inet import errqueue
 from ..inet.protocols import IcmpError
-from ..inet.routing import sk_update_pmtu
 from ..net import Net
 from ..sock import State
-from . import listen, recovery, timers, timewait
-from .output import sync_mss
+from . import listen, pmtu, timers, timewait
 from .seq import between
 from .sock import TcpSock
 from .timewait import TimeWait
@@ -88,17 +84,6 @@ def _errno(sk: TcpSock, error: IcmpError) -> int:
         return 0
     if error.code == FRAG_NEEDED:
         if sk.state is not State.LISTEN:
-            mtu_reduced(sk, error.info)
+            pmtu.hear(sk, error.info)
         return 0
     return _UNREACH[error.code]
-
-
-def mtu_reduced(sk: TcpSock, info: int) -> None:
-    """`tcp_v4_mtu_reduced`: smaller segments from now on, and what was too large goes again."""
-    try:
-        mtu = sk_update_pmtu(sk, info)
-    except Fail:
-        return
-    if sk.pmtudisc != abi.IP_PMTUDISC_DONT and sk.pmtu > mtu:
-        sync_mss(sk, mtu)
-        recovery.simple_retransmit(sk)

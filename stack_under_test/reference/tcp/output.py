@@ -9,7 +9,9 @@ import struct
 from copy import copy
 
 from ...wire.checksum import internet_checksum, pseudo_header
+from ..inet import icmp_send
 from ..inet import output as ip
+from ..inet.packet import Packet
 from ..net import SEC
 from ..sock import State
 from . import ecn, options, path, rtt, window
@@ -112,7 +114,20 @@ def _send(
             urgent = 0xFFFF
             flags |= URG
     octets = header((sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr))
-    return ip.queue_xmit(sk, octets, origin, skb)
+    try:
+        return ip.queue_xmit(sk, octets, origin, skb)
+    except ip.TooLong as too_long:
+        return _too_long(sk, too_long)
+
+
+def _too_long(sk: TcpSock, too_long: ip.TooLong) -> int:
+    """`ip_fragment`: the path has become narrower than the segments; the socket hears of it as from a router, by ICMP."""
+    octets, route = too_long.octets, sk.route
+    assert route is not None
+    offset = (octets[0] & 15) * 4
+    about = Packet(octets, offset, sk.saddr, sk.daddr, 6, octets[1], octets[8], route.device, route.kind)
+    icmp_send.send(sk.net, about, 3, 4, too_long.mtu)
+    return too_long.errno
 
 
 def event_ack_sent(sk: TcpSock) -> None:

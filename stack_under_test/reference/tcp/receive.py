@@ -374,7 +374,10 @@ def ack_now_or_later(sk: TcpSock, ofo_possible: bool) -> None:
         or in_quickack_mode(sk)
         or sk.ack_pending & ACK_NOW
     ):
-        send_ack(sk)
+        if sk.owned_by_user:
+            sk.ack_deferred = True
+        else:
+            send_ack(sk)
         return
     if not ofo_possible or not sk.ofo_queue:
         send_delayed_ack(sk)

@@ -81,6 +81,10 @@ class TcpSock(Sock):
         self.pushed_seq = 0
         self.write_pending = 0
         self.backlog_len = 0
+        self.ack_deferred = False
+        """TCP_ACK_DEFERRED: an acknowledgement is due when the lock is free."""
+        self.mtu_deferred: int | None = None
+        """TCP_MTU_REDUCED_DEFERRED, with `mtu_info`."""
         self.rcv_mss = 0
 
     def cleanup_defaults(self) -> None:
@@ -271,6 +275,11 @@ class TcpSock(Sock):
         if size > 0 and left < 0:
             left += -(left // PAGE) * PAGE
         self.forward_alloc = left % PAGE if size < 0 else left
+
+    @property
+    def owned_by_user(self) -> bool:
+        """`sock_owned_by_user`: the running call holds the lock."""
+        return self.net.lock is not None and self.net.lock.sk is self
 
     @property
     def now_us(self) -> int:
