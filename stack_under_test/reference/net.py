@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 MSEC = 1_000_000
 SEC = 1_000_000_000
+UPTIME = 8**8 * 4 * MSEC
+"""How long the machine has run when a program begins: a clock at 0 would read as "never" in many places of TCP, where Linux
+means it so.  A step of every level of the timer wheel (`timers.wheel_expiry`) begins then, at 250 and at 1,000 Hz.
+"""
 LOOPBACK = "lo"
 LINK = "tun0"
 
@@ -46,7 +50,7 @@ class Net:
     """
 
     def __init__(self, sysctl: Sysctls, seed: int = 0, release: Release = LINUX_6_18) -> None:
-        self.now = 0
+        self.now = UPTIME
         self.rng = Rng(seed)
         self.sysctl = sysctl
         self.release = release
