@@ -171,7 +171,7 @@ def send_synack(request: Request) -> None:
         (port, peer_port), request.snt_isn, request.rcv_nxt, flags, min(request.rcv_wnd, 65535), opts, ends=(local, peer)
     )
     request.snt_synack_us = net.now // 1000
-    request_xmit(request.listener, local, peer, octets, request.header_options)
+    request_xmit(request.listener, (local, peer), request.bound_dev_if, octets, request.header_options)
 
 
 def check_req(request: Request, segment: Segment) -> TcpSock | None:

@@ -28,9 +28,13 @@ def advmss(net: Net, route: Route | None) -> int:
     return min(max(size - 40, MIN_ADVMSS), 65535 - 40)
 
 
-def request_xmit(sk: TcpSock, local: bytes, peer: bytes, segment: bytes, options: HeaderOptions | None) -> None:
-    """`ip_build_and_send_pkt`: a listener's SYN-ACK, with the listener's TTL, TOS and path MTU discovery."""
-    route = route_output(sk.net, peer, local, sk.bound_dev_if)
+def request_xmit(
+    sk: TcpSock, ends: tuple[bytes, bytes], device: int, segment: bytes, options: HeaderOptions | None
+) -> None:
+    """`ip_build_and_send_pkt`: a listener's SYN-ACK over the request's device, with the listener's TTL, TOS and path MTU
+    discovery.  Raises Fail."""
+    local, peer = ends
+    route = route_output(sk.net, peer, local, device)
     ttl = sk.uc_ttl if sk.uc_ttl >= 0 else sk.net.sysctl.ip_default_ttl
     taken = len(options.data) if options is not None else 0
     df = len(segment) + 20 + taken <= IPV4_MIN_MTU or sk.pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_WANT)
