@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ..net import SEC
+from ..net import MSEC, SEC
 from ..sock import State
-from . import rtt, window
+from . import congestion, rtt, window
 from .ack import fast_path_on
 from .output import initialize_rcv_mss
 from .path import mtu
 from .segment import Segment
+from .seq import MASK
 from .sock import INFINITE_SSTHRESH, INIT_CWND, TIMEOUT_FALLBACK, TcpSock
 from .states import enter
 
@@ -44,6 +45,13 @@ def finish_connect(sk: TcpSock) -> None:
         sk.arm("keepalive", keepalive_time(sk))
 
 
+def try_undo_spurious_syn(sk: TcpSock) -> None:
+    """`tcp_try_undo_spurious_syn`: the peer answers the first SYN (or SYN-ACK): there was no need to repeat it."""
+    first = sk.retrans_stamp // MSEC & MASK
+    if sk.undo_marker and first and sk.saw_tstamp and first == sk.rcv_tsecr:
+        sk.undo_marker = 0
+
+
 def established(sk: TcpSock, segment: Segment) -> None:
     """SYN-RECEIVED's ACK arrived (`tcp_rcv_state_process`, TCP_SYN_RECV)."""
     sk.delivered += 1
@@ -51,6 +59,7 @@ def established(sk: TcpSock, segment: Segment) -> None:
         rtt.update(sk, -1, -1, -1, True, False)
     if sk.tstamp_ok:
         sk.advmss -= 12
+    try_undo_spurious_syn(sk)
     sk.retrans_stamp = 0
     init_transfer(sk)
     sk.copied_seq = sk.rcv_nxt
@@ -59,6 +68,7 @@ def established(sk: TcpSock, segment: Segment) -> None:
     sk.snd_una = segment.ack
     sk.snd_wnd = segment.window << sk.snd_wscale
     sk.snd_wl1 = segment.seq
+    congestion.update_pacing_rate(sk)
     sk.lsndtime = sk.net.now
     initialize_rcv_mss(sk)
     fast_path_on(sk)

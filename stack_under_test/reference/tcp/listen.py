@@ -170,7 +170,7 @@ def send_synack(request: Request) -> None:
     octets = header(
         (port, peer_port), request.snt_isn, request.rcv_nxt, flags, min(request.rcv_wnd, 65535), opts, ends=(local, peer)
     )
-    request.snt_synack_us = net.now // 1000
+    request.snt_synack_us = request.snt_synack_us or net.now // 1000
     request_xmit(request.listener, (local, peer), request.bound_dev_if, octets, request.header_options)
 
 
@@ -304,12 +304,14 @@ def create_child(sk: TcpSock, request: Request, segment: Segment) -> TcpSock:
     if request.num_timeout:
         child.total_rto, child.total_rto_recoveries = request.num_timeout, 1
         child.undo_marker = isn
+        child.retrans_stamp = request.snt_synack_us * 1000
     child.mss_clamp = request.mss
     device_mss = advmss(sk.net, child.route)
     child.advmss = min(sk.user_mss, device_mss) if sk.user_mss else device_mss
     sync_mss(child, mtu(child))
-    if len(segment.payload) >= child.rcv_mss + 0 and segment.payload:
-        child.last_seg_size = len(segment.payload) - child.tcp_header_len + segment.doff
+    length = segment.doff + len(segment.payload)
+    if length >= MSS_DEFAULT + child.tcp_header_len:
+        child.last_seg_size = length - child.tcp_header_len
     child.rcv_mss = max(min(child.advmss, child.mss_cache, child.rcv_wnd // 2, 536), 88)
     if child.keepopen:
         child.arm("keepalive", keepalive_time(child))

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from ..sock import RCV_SHUTDOWN, SEND_SHUTDOWN, State
 from . import ack as acks
 from . import ecn, fastpath, options, receive, rtt, timewait, window
-from .established import established, finish_connect
+from .established import established, finish_connect, try_undo_spurious_syn
 from .options import Received
 from .output import (
     initialize_rcv_mss,
@@ -379,13 +379,17 @@ def syn_sent_syn(sk: TcpSock, arrival: Arrival) -> bool:
     """SYN-SENT, fourth: the SYN-ACK makes the connection; a bare SYN crosses ours."""
     segment = arrival.segment
     assert arrival.options is not None
+    crossed = not segment.flags & ACK
+    if crossed and sk.saw_tstamp and sk.ts_recent_stamp is not None and not acks.paws_check(sk, 0):
+        return False
     _take_syn_options(sk, arrival.options)
-    if not segment.flags & ACK:
+    if crossed:
         _crossed_syn(sk, segment)
         return False
     ecn.answered(sk, segment.flags)
     sk.snd_wl1 = segment.seq
-    acks.acknowledge(sk, segment, acks.SLOWPATH)
+    try_undo_spurious_syn(sk)
+    acks.acknowledge(sk, segment, acks.SLOWPATH, _sack(arrival))
     sk.rcv_nxt = sk.rcv_wup = (segment.seq + 1) & MASK
     sk.snd_wnd = segment.window
     if not sk.wscale_ok:
