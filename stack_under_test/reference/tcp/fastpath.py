@@ -59,8 +59,7 @@ def take(sk: TcpSock, segment: Segment) -> bool | None:
     if skb.truesize > sk.forward_alloc:
         return None
     _store_timestamp(sk)
-    if sk.saw_tstamp:
-        window.rtt_measure_ts(sk, len(segment.payload))
+    window.rtt_measure_ts(sk, len(segment.payload))
     ecn.count(sk, segment)
     receive.queue_rcv(sk, skb)
     receive.event_data_recv(sk, skb, segment.doff)

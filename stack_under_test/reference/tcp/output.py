@@ -17,7 +17,7 @@ from ..sock import State
 from . import ecn, options, path, rtt, window
 from .segment import ACK, CWR, FIN, PSH, RST, SYN, URG, Origin, TxSkb
 from .seq import MASK, after, before, diff
-from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, TcpSock
+from .sock import ACK_TIMER, ATO_MIN, DELACK_MAX, DELACK_MIN, RTO_MIN, TcpSock
 
 _HEADER = struct.Struct("!HHIIBBHHH")
 MAX_OPTIONS = 40
@@ -193,9 +193,11 @@ def send_delayed_ack(sk: TcpSock) -> None:
         if sk.in_pingpong() or sk.ack_pending & 4:
             limit = DELACK_MAX
         if sk.srtt_us:
-            limit = min(limit, max((sk.srtt_us >> 3) * 1000, DELACK_MIN))
+            ticks = -(-(sk.srtt_us >> 3) * 1000 // sk.tick)
+            limit = min(limit, max(ticks * sk.tick, DELACK_MIN))
         ato = min(ato, limit)
-    ato = min(ato, DELACK_MAX)
+    # `tcp_delack_max`: the peer's shortest timeout must not come first.
+    ato = min(ato, DELACK_MAX, RTO_MIN - sk.tick)
     now = sk.whole_ticks(sk.net.now)
     timeout = now + ato
     if sk.ack_pending & ACK_TIMER:

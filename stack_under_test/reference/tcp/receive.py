@@ -398,7 +398,7 @@ def ack_now_or_later(sk: TcpSock, ofo_possible: bool) -> None:
     rtt = sk.rcv_rtt_us
     if sk.srtt_us and sk.srtt_us < rtt:
         rtt = sk.srtt_us
-    delay = min((rtt + (rtt >> 2)) * sk.net.release.compressed_ack_percent, 1_000_000)
+    delay = min(rtt * 125 * sk.net.release.compressed_ack_percent // 100, 1_000_000)
     sk.net.timers.arm(sk, "compressed_ack", sk.net.now + delay + COMPRESSED_ACK_SLACK, PRECISE)
 
 

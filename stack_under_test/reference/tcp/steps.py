@@ -241,9 +241,7 @@ def established_ack(sk: TcpSock, arrival: Arrival) -> bool:
     verdict = acks.acknowledge(sk, arrival.segment, flag, _sack(arrival))
     if verdict is acks.Verdict.BAD:
         return False
-    if sk.saw_tstamp:
-        segment = arrival.segment
-        window.rtt_measure_ts(sk, (segment.end_seq - segment.seq) & MASK)
+    window.rtt_measure_ts(sk, (arrival.segment.end_seq - arrival.segment.seq) & MASK)
     return True
 
 
