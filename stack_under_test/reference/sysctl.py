@@ -49,6 +49,8 @@ class Sysctls:
     tcp_mtu_probing: int = 0
     tcp_no_metrics_save: int = 0
     tcp_orphan_retries: int = 0
+    tcp_min_rtt_wlen: int = 300
+    tcp_reordering: int = 3
     tcp_retries1: int = 3
     tcp_retries2: int = 15
     tcp_rfc1337: int = 0

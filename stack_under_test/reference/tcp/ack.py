@@ -12,7 +12,7 @@ from .output import send_challenge_ack, sync_mss
 from .segment import CWR, SYN, Segment, TxSkb
 from .seq import MASK, after, before, between
 from .sock import ACK_NOW, CA_OPEN, TcpSock
-from .xmit import probe0_base, set_pcount, window_end
+from .xmit import probe0_when, set_pcount, unlink, window_end
 
 SLOWPATH, UPDATE_TS, NO_CHALLENGE = 1, 2, 4
 
@@ -36,7 +36,7 @@ class AckInfo:
 
     def __init__(self, sk: TcpSock) -> None:
         self.prior_una = sk.snd_una
-        self.prior_fack = loss.highest_sack(sk) if sk.sack_ok else sk.snd_una
+        self.prior_fack = loss.highest_sack_seq(sk) if sk.sack_ok else sk.snd_una
         self.reord = sk.snd_nxt
         """The lowest of what SACKs say has arrived late."""
         self.reneging = False
@@ -128,7 +128,8 @@ def _finish(sk: TcpSock, segment: Segment, info: AckInfo) -> None:
     if not info.not_dup or info.ece or info.sacked or info.dsack or sk.ca_state != CA_OPEN:
         dupacks = 0
         if not (info.una_advanced or info.not_dup or info.dsack):
-            dupacks = 1
+            # Pure ACKs may have been put together on their way through the backlog.
+            dupacks = segment.segs
         rexmit = recovery.alert(sk, info, dupacks)
     if info.set_timer:
         rtt.set_xmit_timer(sk)
@@ -169,7 +170,7 @@ def _nothing_out(sk: TcpSock, info: AckInfo, ack: int) -> None:
             sk.probes_tstamp = 0
             rtt.clear_retransmit(sk)
         else:
-            rtt.arm_retransmit(sk, min(probe0_base(sk) << sk.backoff, 120_000_000_000), rtt.PROBE0)
+            rtt.arm_retransmit(sk, probe0_when(sk), rtt.PROBE0)
     if sk.tlp_high_seq:
         recovery.process_tlp_ack(sk, ack, info)
 
@@ -264,13 +265,11 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
         pkts_acked += count
         if not fully:
             break
-        sk.rtx_queue.popleft()
-        skb.let_go()
-        sk.wmem_queued -= skb.truesize
+        unlink(sk, skb)
     info.reneging = bool(sk.rtx_queue and sk.rtx_queue[0].sacked)
     if between(sk.snd_up, info.prior_una, sk.snd_una):
         sk.snd_up = sk.snd_una
-    _take_samples(sk, info, (first_us, last_us), pkts_acked, fully and not prior_sacked)
+    sampled = _take_samples(sk, info, (first_us, last_us), pkts_acked, fully and not prior_sacked)
     if info.data_acked or info.syn_acked:
         info.set_timer = True
         if not sk.sack_ok:
@@ -279,6 +278,12 @@ def _clean_rtx_queue(sk: TcpSock, info: AckInfo) -> None:
                 info.orig_acked = False
         elif before(late, info.prior_fack):
             loss.check_sack_reordering(sk, late)
+    elif sampled and sk.rtx_queue and info.first_sack_us is not None and info.first_sack_us < sk.rtx_queue[0].mstamp:
+        # Not when what was SACKed was sent after the head: in recovery the timeout would be put off again and again.
+        info.set_timer = True
+    if not sk.packets_out and sk.sack_ok:
+        # What has leaked into the counters, as by a second retransmission of what was not marked lost, ends here.
+        sk.lost_out = sk.sacked_out = sk.retrans_out = 0
 
 
 def _count_acked(sk: TcpSock, skb: TxSkb, count: int, info: AckInfo) -> None:
@@ -294,7 +299,7 @@ def _count_acked(sk: TcpSock, skb: TxSkb, count: int, info: AckInfo) -> None:
     elif sk.sack_ok:
         loss.count_delivered(sk, count, info.ece)
         if not (skb.ever_retrans and rtt.ecr_before(sk, skb.mstamp // 1000)):
-            loss.rack_advance(sk, skb)
+            loss.rack_advance(sk, skb, skb.end_seq)
     if skb.lost:
         sk.lost_out -= count
     sk.packets_out -= count
@@ -306,7 +311,8 @@ def _count_acked(sk: TcpSock, skb: TxSkb, count: int, info: AckInfo) -> None:
         info.data_acked = True
 
 
-def _take_samples(sk: TcpSock, info: AckInfo, stamps: tuple[int | None, int], pkts_acked: int, whole: bool) -> None:
+def _take_samples(sk: TcpSock, info: AckInfo, stamps: tuple[int | None, int], pkts_acked: int, whole: bool) -> bool:
+    """True: the round trip was measured."""
     seq_rtt = ca_rtt = sack_rtt = -1
     delayed = False
     first_us, last_us = stamps
@@ -314,11 +320,12 @@ def _take_samples(sk: TcpSock, info: AckInfo, stamps: tuple[int | None, int], pk
         seq_rtt = sk.now_us - first_us
         ca_rtt = sk.now_us - last_us
         small = (sk.snd_una - info.prior_una) & MASK < sk.mss_cache
-        delayed = pkts_acked == 1 and whole and small and not info.syn_acked and sk.ca_state == CA_OPEN
+        alone = info.prior_delivered + 1 == sk.delivered
+        delayed = pkts_acked == 1 and whole and small and alone and not info.syn_acked
     if info.first_sack_us is not None and info.last_sack_us is not None:
         sack_rtt = sk.now_us - info.first_sack_us
         ca_rtt = sk.now_us - info.last_sack_us
-    rtt.update(sk, seq_rtt, sack_rtt, ca_rtt, info.data_acked or info.syn_acked, delayed)
+    return rtt.update(sk, seq_rtt, sack_rtt, ca_rtt, info.data_acked or info.syn_acked, delayed)
 
 
 def _trim_head(sk: TcpSock, skb: TxSkb) -> int:

@@ -86,7 +86,7 @@ def _counts(sk: TcpSock) -> tuple[int, ...]:
         sk.segs_out & MASK,
         sk.segs_in & MASK,
         unsent if unsent < 1 << 31 else 0,
-        sk.rtt_min_us if sk.rtt_min_us is not None else MASK,
+        sk.rtt_min.value,
         sk.data_segs_in & MASK,
         sk.data_segs_out & MASK,
         *(0, 0, 0, 0),

@@ -11,7 +11,7 @@ from . import rtt
 from .segment import TxSkb
 from .seq import MASK, after, before
 from .sock import CA_RECOVERY, TcpSock
-from .xmit import fragment
+from .xmit import fragment_sent
 
 if TYPE_CHECKING:
     from .ack import AckInfo
@@ -22,14 +22,14 @@ RACK_RECOVERY_THRESH = 16
 """How many recoveries a longer wait outlives."""
 
 
-def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
-    """`tcp_rack_advance`: the most recently sent packet that was delivered."""
+def rack_advance(sk: TcpSock, skb: TxSkb, end_seq: int) -> None:
+    """`tcp_rack_advance`: the most recently sent packet that was delivered, up to `end_seq`."""
     sample = sk.now_us - skb.mstamp
-    if skb.ever_retrans and sk.rtt_min_us is not None and sample < sk.rtt_min_us:
+    if skb.ever_retrans and sample < sk.rtt_min.value:
         return
-    if skb.mstamp > sk.rack_mstamp or (skb.mstamp == sk.rack_mstamp and after(skb.end_seq, sk.rack_end_seq)):
+    if skb.mstamp > sk.rack_mstamp or (skb.mstamp == sk.rack_mstamp and after(end_seq, sk.rack_end_seq)):
         sk.rack_mstamp = skb.mstamp
-        sk.rack_end_seq = skb.end_seq
+        sk.rack_end_seq = end_seq
     sk.rack_rtt_us = sample
     sk.rack_advanced = True
 
@@ -37,12 +37,12 @@ def rack_advance(sk: TcpSock, skb: TxSkb) -> None:
 def rack_detect_loss(sk: TcpSock) -> int:
     """`tcp_rack_detect_loss`: mark what was sent before something delivered long enough ago; us to wait for the rest."""
     if sk.reord_seen or (sk.ca_state < CA_RECOVERY and sk.sacked_out < sk.reordering):
-        reo_wnd = min(((sk.rtt_min_us or 0) >> 2) * sk.reo_wnd_steps, sk.srtt_us >> 3)
+        reo_wnd = min((sk.rtt_min.value >> 2) * sk.reo_wnd_steps & MASK, sk.srtt_us >> 3)
     else:
         reo_wnd = 0
     wait = 0
-    for skb in sorted(sk.rtx_queue, key=lambda skb: skb.mstamp):
-        if skb.sacked or (skb.lost and not skb.retrans):
+    for skb in tuple(sk.sent_order):
+        if skb.lost and not skb.retrans:
             continue
         sent_after = sk.rack_mstamp > skb.mstamp or (sk.rack_mstamp == skb.mstamp and after(sk.rack_end_seq, skb.end_seq))
         if not sent_after:
@@ -50,6 +50,7 @@ def rack_detect_loss(sk: TcpSock) -> int:
         remaining = rack_timeout(sk, skb, reo_wnd)
         if remaining <= 0:
             mark_lost(sk, skb)
+            del sk.sent_order[skb]
         else:
             wait = max(wait, remaining)
     return wait
@@ -82,18 +83,27 @@ def rack_update_reo_wnd(sk: TcpSock, info: AckInfo) -> None:
         sk.reo_wnd_steps = 1
 
 
-def highest_sack(sk: TcpSock) -> int:
-    """`tcp_highest_sack_seq`: where the highest octet that was SACKed ends; SND.UNA when none was."""
-    if sk.sacked_out:
-        for skb in reversed(sk.rtx_queue):
-            if skb.sacked:
-                return skb.end_seq
-    return sk.snd_una
+def highest_sack(sk: TcpSock) -> TxSkb | None:
+    """`tcp_highest_sack`: what comes after the highest that was SACKed; the first when none was."""
+    above = None
+    for skb in reversed(sk.rtx_queue):
+        if skb.sacked and sk.sacked_out:
+            return above
+        above = skb
+    return above
+
+
+def highest_sack_seq(sk: TcpSock) -> int:
+    """`tcp_highest_sack_seq`."""
+    if not sk.sacked_out:
+        return sk.snd_una
+    above = highest_sack(sk)
+    return sk.snd_nxt if above is None else above.seq
 
 
 def check_sack_reordering(sk: TcpSock, low: int) -> None:
     """`tcp_check_sack_reordering`: `low` arrived after what was sent later."""
-    highest = highest_sack(sk)
+    highest = highest_sack_seq(sk)
     if before(low, highest):
         distance = (highest - low) & MASK
         if distance > sk.reordering * sk.mss_cache:
@@ -145,17 +155,9 @@ def newreno_mark_lost(sk: TcpSock, advanced: bool) -> None:
         skb = sk.rtx_queue[0]
         if skb.lost:
             return
-        mss = sk.mss_cache
-        if skb.pcount > 1 and len(skb.data) > mss:
-            _split_sent(sk, skb, mss)
+        if skb.pcount > 1 and len(skb.data) > skb.gso_size:
+            fragment_sent(sk, skb, skb.gso_size, skb.gso_size)
         mark_lost(sk, skb)
-
-
-def _split_sent(sk: TcpSock, skb: TxSkb, mss: int) -> None:
-    old = skb.pcount
-    rest = fragment(sk, skb, mss, mss)
-    sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
-    sk.packets_out += skb.pcount + rest.pcount - old
 
 
 def count_delivered(sk: TcpSock, count: int, ece: bool) -> None:
@@ -176,11 +178,18 @@ def add_reno_sack(sk: TcpSock, dupacks: int, ece: bool) -> None:
         count_delivered(sk, sk.sacked_out - prior, ece)
 
 
+def limit_reno_sacked(sk: TcpSock) -> bool:
+    """`tcp_limit_reno_sacked`: duplicate ACKs stand for no more than was sent. True: they had to be cut down."""
+    holes = min(max(sk.lost_out, 1), sk.packets_out)
+    if sk.sacked_out + holes <= sk.packets_out:
+        return False
+    sk.sacked_out = sk.packets_out - holes
+    return True
+
+
 def limit_reno(sk: TcpSock, addend: int) -> None:
     """`tcp_check_reno_reordering`."""
-    holes = min(max(sk.lost_out, 1), sk.packets_out)
-    if sk.sacked_out + holes > sk.packets_out:
-        sk.sacked_out = sk.packets_out - holes
+    if limit_reno_sacked(sk):
         sk.reordering = min(sk.packets_out + addend, MAX_REORDERING)
         sk.reord_seen += 1
 

@@ -56,6 +56,8 @@ def syn_options(sk: TcpSock) -> bytes:
     sysctl = sk.net.sysctl
     ts = (sk.tsval(), sk.ts_recent) if sysctl.tcp_timestamps else None
     wscale = sk.rcv_wscale if sysctl.tcp_window_scaling else None
+    if sk.route is not None:
+        sk.advmss = min(sk.advmss, path.advmss(sk.net, sk.route))
     return options.opening(sk.advmss, wscale, bool(sysctl.tcp_sack), ts)
 
 
@@ -72,9 +74,9 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
         marks = ecn.mark(sk, skb)
     ack = sk.rcv_nxt if rcv_nxt is None else rcv_nxt
     skb.mstamp = sk.now_us
-    skb.tx_delivered = sk.delivered
+    sk.wstamp_ns = sk.clock
     size = len(skb.data)
-    mss = sk.mss_now if size > sk.mss_now else max(size, 1)
+    mss = skb.gso_size if skb.pcount > 1 else max(size, 1)
     origin = None
     if sk.route is not None and sk.route.local and size + len(opts) + _LOOPED_HEADERS < LOOPBACK_GSO_MAX_SIZE:
         origin = Origin(mss if skb.pcount > 1 else 0, max(1, skb.pcount))
@@ -99,6 +101,11 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
         _event_data_sent(sk)
         sk.data_segs_out += skb.pcount
         sk.bytes_sent += size
+    if not error and skb.seq != skb.end_seq:
+        # `tcp_update_skb_after_send`, `tcp_rate_skb_sent`: it is the last that was sent.
+        sk.sent_order.pop(skb, None)
+        sk.sent_order[skb] = None
+        skb.tx_delivered = sk.delivered
     return error
 
 
@@ -177,6 +184,7 @@ def send_challenge_ack(sk: TcpSock) -> None:
 
 def send_active_reset(sk: TcpSock) -> None:
     """`tcp_send_active_reset`."""
+    sk.refresh()
     transmit(sk, _empty(sk, acceptable_seq(sk), ACK | RST))
 
 
@@ -227,6 +235,7 @@ def send_synack(sk: TcpSock) -> None:
 def connect(sk: TcpSock) -> None:
     """`tcp_connect`: queue and send the SYN, start its timer."""
     connect_init(sk)
+    sk.refresh()
     skb = TxSkb(sk.write_seq, SYN, sk.net.buffers)
     skb.pcount = 1
     ecn.offer(sk, skb)
@@ -300,5 +309,4 @@ def current_mss(sk: TcpSock) -> int:
     length = 20 + len(established_options(sk, fresh=False))
     if length != sk.tcp_header_len:
         mss -= length - sk.tcp_header_len
-    sk.mss_now = mss
     return mss

@@ -28,9 +28,7 @@ def advmss(net: Net, route: Route | None) -> int:
     return min(max(size - 40, MIN_ADVMSS), 65535 - 40)
 
 
-def request_xmit(
-    sk: TcpSock, ends: tuple[bytes, bytes], device: int, segment: bytes, options: HeaderOptions | None
-) -> None:
+def request_xmit(sk: TcpSock, ends: tuple[bytes, bytes], device: int, segment: bytes, options: HeaderOptions | None) -> None:
     """`ip_build_and_send_pkt`: a listener's SYN-ACK over the request's device, with the listener's TTL, TOS and path MTU
     discovery.  Raises Fail."""
     local, peer = ends

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from ..net import MSEC
 from ..sock import State
 from . import congestion, ecn
-from .loss import RACK_RECOVERY_THRESH, add_reno_sack, identify_loss, limit_reno, mark_lost, rack_timeout
+from .loss import (
+    RACK_RECOVERY_THRESH,
+    add_reno_sack,
+    check_sack_reordering,
+    identify_loss,
+    limit_reno_sacked,
+    mark_lost,
+    rack_timeout,
+)
 from .output import current_mss
 from .retransmit import retransmit_queue
 from .rtt import arm_retransmit, ecr_before
@@ -77,7 +85,7 @@ def _in_recovery(sk: TcpSock, info: AckInfo, dupacks: int) -> Rexmit:
     if not info.una_advanced:
         if not sk.sack_ok:
             add_reno_sack(sk, dupacks, info.ece)
-    elif _try_undo_partial(sk):
+    elif _try_undo_partial(sk, info.prior_una):
         return Rexmit.NONE
     if _try_undo_dsack(sk):
         try_to_open(sk, info)
@@ -201,6 +209,9 @@ def enter_loss(sk: TcpSock) -> None:
     sk.cwnd = sk.packets_in_flight() + 1
     sk.cwnd_cnt = 0
     sk.cwnd_stamp = sk.net.now
+    if sk.ca_state <= CA_DISORDER and sk.sacked_out >= sk.net.sysctl.tcp_reordering:
+        # A timeout after so many duplicate ACKs: there is less reordering than was thought.
+        sk.reordering = min(sk.reordering, sk.net.sysctl.tcp_reordering)
     sk.ca_state = CA_LOSS
     sk.high_seq = sk.snd_nxt
     sk.tlp_high_seq = 0
@@ -280,8 +291,10 @@ def _try_undo_recovery(sk: TcpSock) -> bool:
     return False
 
 
-def _try_undo_partial(sk: TcpSock) -> bool:
+def _try_undo_partial(sk: TcpSock, prior_una: int) -> bool:
+    """A hole was filled by a packet that came late, not by its retransmission."""
     if sk.undo_marker and _packet_delayed(sk):
+        check_sack_reordering(sk, prior_una)
         if sk.retrans_out:
             return True
         if not _any_retrans_done(sk):
@@ -364,7 +377,7 @@ def simple_retransmit(sk: TcpSock) -> None:
     if not sk.lost_out:
         return
     if not sk.sack_ok:
-        limit_reno(sk, 0)
+        limit_reno_sacked(sk)
     if sk.ca_state != CA_LOSS:
         sk.high_seq = sk.snd_nxt
         sk.ssthresh = congestion.current_ssthresh(sk)

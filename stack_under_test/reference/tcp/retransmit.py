@@ -6,30 +6,32 @@ from ..errors import Fail
 from ..inet.routing import sk_lookup
 from . import congestion, ecn, rtt, small_queues
 from .output import current_mss, transmit
-from .segment import FIN, SYN, TxSkb
+from .segment import SYN, TxSkb
 from .seq import MASK, after, before
 from .sock import TcpSock
-from .xmit import fragment, set_pcount, window_end
+from .xmit import adjust_pcount, following, fragment_sent, set_pcount, shift, tso_segs, unlink, window_end
 
 
 def retransmit_queue(sk: TcpSock) -> None:
-    """`tcp_xmit_retransmit_queue`: what is marked lost goes again, as far as the window allows."""
+    """`tcp_xmit_retransmit_queue`: what is marked lost goes again, as far as the window allows, a burst at a time."""
     if not sk.packets_out:
         return
+    head = skb = sk.rtx_queue[0] if sk.rtx_queue else None
+    most = tso_segs(sk, current_mss(sk))
     rearm = False
-    for skb in list(sk.rtx_queue):
-        if not skb.lost or skb.sacked or skb.retrans:
-            continue
+    while skb is not None:
         room = sk.cwnd - sk.packets_in_flight()
-        if room <= 0:
+        if room <= 0 or sk.retrans_out >= sk.lost_out:
             break
-        small_queues.check(sk, skb, 1)
-        if not retransmit(sk, skb, room):
-            break
-        if congestion.in_reduction(sk):
-            sk.prr_out += skb.pcount
-        if skb is sk.rtx_queue[0] and sk.pending != rtt.REO_TIMEOUT:
-            rearm = True
+        if skb.lost and not skb.sacked and not skb.retrans:
+            small_queues.check(sk, skb, 1)
+            if not retransmit(sk, skb, min(room, most)):
+                break
+            if congestion.in_reduction(sk):
+                sk.prr_out += skb.pcount
+            if skb is head and sk.pending != rtt.REO_TIMEOUT:
+                rearm = True
+        skb = following(sk, skb)
     if rearm:
         rtt.arm_retransmit(sk, sk.rto)
 
@@ -65,59 +67,50 @@ def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
         if skb.seq != sk.snd_una:
             return False
         avail = mss
-    length = mss * segments
+    length = mss * (1 if sk.urg_mode() else segments)
     if length > avail:
         length = max(avail - avail % mss, 0) or avail
     if len(skb.data) > length:
-        old = skb.pcount
-        rest = fragment(sk, skb, length, mss)
-        sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
-        _fewer(sk, skb, old - skb.pcount - rest.pcount)
+        fragment_sent(sk, skb, length, mss)
     else:
-        _collapse_and_count(sk, skb, mss, min(avail, mss))
+        skb.let_go()
+        old = skb.pcount
+        adjust_pcount(sk, skb, old - set_pcount(skb, mss))
+        if len(skb.data) < min(avail, mss):
+            _collapse(sk, skb, min(avail, mss))
     ecn.withdraw_offer(skb)
-    error = transmit(sk, skb)
-    skb.ever_retrans = True
     sk.total_retrans += skb.pcount
     sk.bytes_retrans += len(skb.data)
+    error = transmit(sk, skb)
+    skb.ever_retrans = True
     return not error
 
 
-def _collapse_and_count(sk: TcpSock, skb: TxSkb, mss: int, space: int) -> None:
+def _collapse(sk: TcpSock, skb: TxSkb, space: int) -> None:
     """`tcp_retrans_try_collapse`: where it does not fill `space`, small neighbours travel along."""
-    index = sk.rtx_queue.index(skb)
-    smaller = len(skb.data) < space
-    while smaller and skb.pcount == 1 and not skb.flags & (SYN | FIN) and index + 1 < len(sk.rtx_queue):
-        follower = sk.rtx_queue[index + 1]
+    if skb.flags & SYN:
+        return
+    while not skb.eor and (follower := following(sk, skb)) is not None:
         if (
-            follower.sacked
-            or follower.flags & SYN
-            or follower.pcount > 1
+            follower.pcount > 1
+            or (follower.origin is not None and follower.origin.held)
+            or follower.sacked
             or len(skb.data) + len(follower.data) > space
             or after(follower.end_seq, window_end(sk))
-            or skb.eor
         ):
             break
-        skb.data += follower.data
-        skb.end_seq = follower.end_seq
-        skb.flags |= follower.flags
-        skb.eor = follower.eor
-        skb.truesize += follower.truesize
-        del sk.rtx_queue[index + 1]
-        _fewer(sk, follower, follower.pcount)
-    old = skb.pcount
-    _fewer(sk, skb, old - set_pcount(skb, mss))
+        _join(sk, skb, follower)
 
 
-def _fewer(sk: TcpSock, skb: TxSkb, count: int) -> None:
-    """`tcp_adjust_pcount`: what is sent is cut into `count` segments fewer, or more; without SACK it is not known which of them
-    the duplicate ACKs stood for."""
-    sk.packets_out -= count
-    sk.sacked_out -= count if skb.sacked else 0
-    sk.retrans_out -= count if skb.retrans else 0
-    sk.lost_out -= count if skb.lost else 0
-    if not sk.sack_ok and count > 0:
-        sk.sacked_out -= min(sk.sacked_out, count)
+def _join(sk: TcpSock, skb: TxSkb, follower: TxSkb) -> None:
+    """`tcp_collapse_retrans`."""
+    shift(skb, follower, len(follower.data))
+    skb.end_seq = follower.end_seq
+    skb.flags |= follower.flags
+    skb.ever_retrans |= follower.ever_retrans
+    skb.eor = follower.eor
+    adjust_pcount(sk, follower, follower.pcount)
+    unlink(sk, follower)
 
 
 def _drop_acked_head(sk: TcpSock, skb: TxSkb) -> None:

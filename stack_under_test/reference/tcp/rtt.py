@@ -59,9 +59,8 @@ def update(sk: TcpSock, seq_rtt_us: int, sack_rtt_us: int, ca_rtt_us: int, acked
             seq_rtt_us = ca_rtt_us = max(delta, 1) * 1000
     if seq_rtt_us < 0:
         return False
-    if not (delayed and sk.rtt_min_us is not None and ca_rtt_us > sk.rtt_min_us):
-        sample = ca_rtt_us or 1_000_000 // sk.net.release.hz
-        sk.rtt_min_us = sample if sk.rtt_min_us is None else min(sk.rtt_min_us, sample)
+    if not (delayed and ca_rtt_us > sk.rtt_min.value):
+        sk.rtt_min.add(sk.net.now // sk.tick, ca_rtt_us or sk.tick // 1000)
     estimate(sk, seq_rtt_us)
     set_rto(sk)
     sk.backoff = 0
@@ -95,7 +94,7 @@ def rto_left(sk: TcpSock) -> int:
     """`tcp_rto_delta_us` in ns: how far the head's retransmission timeout lies ahead."""
     if not sk.rtx_queue:
         return sk.rto
-    return sk.rtx_queue[0].mstamp * 1000 + sk.rto - sk.net.now
+    return (sk.rtx_queue[0].mstamp - sk.now_us) * 1000 + sk.rto
 
 
 def rearm_rto(sk: TcpSock) -> None:

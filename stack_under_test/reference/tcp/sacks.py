@@ -42,12 +42,12 @@ def new_ofo(sk: TcpSock, seq: int, end_seq: int) -> None:
             continue
         blocks[index] = union
         if index >= BLOCKS_EXPECTED:
-            _flush_compressed(sk)
+            flush_compressed(sk)
         blocks.insert(0, blocks.pop(index))
         _coalesce(blocks)
         return
     if len(blocks) >= BLOCKS_EXPECTED:
-        _flush_compressed(sk)
+        flush_compressed(sk)
     if len(blocks) >= NUM_SACKS:
         blocks.pop()
     blocks.insert(0, (seq, end_seq))
@@ -65,7 +65,7 @@ def _coalesce(blocks: list[Block]) -> None:
             del blocks[index]
 
 
-def _flush_compressed(sk: TcpSock) -> None:
+def flush_compressed(sk: TcpSock) -> None:
     """`tcp_sack_compress_send_ack`."""
     if sk.compressed_ack:
         sk.disarm("compressed_ack")

@@ -10,11 +10,11 @@ from .sock import TcpSock
 
 
 def still_in_host_queue(sk: TcpSock, skb: TxSkb) -> bool:
-    """`skb_still_in_host_queue`."""
+    """`skb_still_in_host_queue`: nothing is lost yet; on a connection with itself that is so until the data is read."""
     waits = skb.waiting > 0 and not skb.copied
     if waits:
         sk.throttled = True
-    return waits
+    return waits or (skb.origin is not None and any(held.origin is skb.origin for held in (*sk.receive_queue, *sk.ofo_queue)))
 
 
 def check(sk: TcpSock, skb: TxSkb, factor: int = 0) -> None:

@@ -12,6 +12,7 @@ from ...contract import abi
 from ..net import MSEC, SEC, Net
 from ..sock import SOCK_RCVBUF_LOCK, Proto, Sock, State
 from ..timers import PRECISE
+from .minmax import RunningMin
 from .ofo import OfoQueue
 from .segment import PAGE, RcvSkb, TxSkb
 
@@ -81,6 +82,8 @@ class TcpSock(Sock):
         self.pushed_seq = 0
         self.write_pending = 0
         self.backlog_len = 0
+        self.clock = 0
+        """`tcp_clock_cache`."""
         self.ack_deferred = False
         """TCP_ACK_DEFERRED: an acknowledgement is due when the lock is free."""
         self.mtu_deferred: int | None = None
@@ -99,6 +102,8 @@ class TcpSock(Sock):
     def _sending_defaults(self) -> None:
         self.write_queue: deque[TxSkb] = deque()
         self.rtx_queue: deque[TxSkb] = deque()
+        self.sent_order: dict[TxSkb, None] = {}
+        """`tsorted_sent_queue`: what may be in flight, by when it was last sent."""
         self.wmem_queued = 0
         self.receive_queue: deque[RcvSkb] = deque()
         self.ofo_queue = OfoQueue()
@@ -170,6 +175,8 @@ class TcpSock(Sock):
         self.compressed_ack_rcv_nxt = 0
         self.dup_ack_counter = 0
         self.selective_acks: list[tuple[int, int]] = []
+        self.sack_cache: list[tuple[int, int]] = []
+        """`recv_sack_cache`: the blocks of the last SACK option, lowest first."""
         self.dsack: tuple[int, int] | None = None
         self.urg_data = 0
         self.urg_seq = 0
@@ -180,7 +187,7 @@ class TcpSock(Sock):
         self.mdev_max_us = 0
         self.rttvar_us = 0
         self.rtt_seq = 0
-        self.rtt_min_us: int | None = None
+        self.rtt_min = RunningMin(self.net.sysctl.tcp_min_rtt_wlen * SEC // self.tick)
         self.rto = TIMEOUT_INIT
         self.backoff = 0
         self.retransmits = 0
@@ -246,7 +253,6 @@ class TcpSock(Sock):
         """TSQF_THROTTLED: it wants to go on when what waits on this host has left."""
         self.confirmed: Route | None = None
         """The route by which packets have arrived since the last was sent (`sk_dst_pending_confirm`)."""
-        self.mss_now = MSS_DEFAULT
         self.wstamp_ns = 0
 
     @property
@@ -281,10 +287,14 @@ class TcpSock(Sock):
         """`sock_owned_by_user`: the running call holds the lock."""
         return self.net.lock is not None and self.net.lock.sk is self
 
+    def refresh(self) -> None:
+        """`tcp_mstamp_refresh`: look at the clock.  Not everything does, and then goes by what it last was."""
+        self.clock = self.net.now
+
     @property
     def now_us(self) -> int:
         """`tcp_mstamp`."""
-        return self.net.now // 1000
+        return self.clock // 1000
 
     @property
     def gso_max_size(self) -> int:
@@ -293,7 +303,7 @@ class TcpSock(Sock):
 
     def tsval(self) -> int:
         """The timestamp clock: milliseconds with the connection's offset (RFC 7323 5.4)."""
-        return (self.net.now // MSEC + self.tsoffset) & 0xFFFF_FFFF
+        return (self.clock // MSEC + self.tsoffset) & 0xFFFF_FFFF
 
     def ack_scheduled(self) -> bool:
         return bool(self.ack_pending & ACK_SCHED)

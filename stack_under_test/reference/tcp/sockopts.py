@@ -418,7 +418,7 @@ GETTERS: Mapping[int, Get] = MappingProxyType(
         abi.TCP_FASTOPEN_CONNECT: lambda sk: 0,
         abi.TCP_FASTOPEN_NO_COOKIE: lambda sk: int(sk.fastopen_no_cookie),
         abi.TCP_TX_DELAY: lambda sk: 0,
-        abi.TCP_TIMESTAMP: lambda sk: sk.tsval() & ~1,
+        abi.TCP_TIMESTAMP: lambda sk: (sk.net.now // MSEC + sk.tsoffset) & 0xFFFF_FFFE,
         abi.TCP_NOTSENT_LOWAT: lambda sk: sk.notsent_lowat,
         abi.TCP_INQ: lambda sk: int(sk.recvmsg_inq),
         abi.TCP_SAVE_SYN: lambda sk: sk.save_syn,

@@ -60,6 +60,7 @@ Step = Callable[[TcpSock, Arrival], bool]
 
 def process(sk: TcpSock, segment: Segment) -> bool:
     """Run the state's steps. True: the segment wants a RST in answer."""
+    sk.refresh()
     sk.segs_in += segment.segs
     if segment.payload:
         sk.data_segs_in += segment.segs

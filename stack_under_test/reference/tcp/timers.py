@@ -7,9 +7,10 @@ from errno import ETIMEDOUT
 from ...contract import abi
 from ..net import MSEC, SEC
 from ..sock import State
-from . import loss, recovery, retransmit, rtt, small_queues, timewait
+from . import loss, recovery, retransmit, rtt, sacks, small_queues, timewait
 from .established import keepalive_time
 from .output import current_mss, send_ack, send_active_reset
+from .segment import TxSkb
 from .sock import (
     ACK_TIMER,
     ATO_MIN,
@@ -23,7 +24,7 @@ from .sock import (
     TIMEWAIT_LEN,
     TcpSock,
 )
-from .xmit import fragment, probe0_base, snd_wnd_test, write_wakeup, write_xmit
+from .xmit import fragment_sent, probe0_base, probe0_when, snd_wnd_test, write_wakeup, write_xmit
 
 _SENDING = (State.ESTABLISHED, State.FIN_WAIT1, State.CLOSING, State.CLOSE_WAIT, State.LAST_ACK)
 THIN_LINEAR_RETRIES = 6
@@ -48,6 +49,7 @@ def expired(sk: TcpSock, kind: str) -> None:
 
 def _write_timer(sk: TcpSock) -> None:
     """`tcp_write_timer_handler`."""
+    sk.refresh()
     pending = sk.pending
     if pending == rtt.REO_TIMEOUT:
         reorder_timeout(sk)
@@ -63,7 +65,13 @@ def _write_timer(sk: TcpSock) -> None:
 
 def delack(sk: TcpSock) -> None:
     """`tcp_delack_timer_handler`."""
-    if sk.state in (State.CLOSE, State.LISTEN) or not sk.ack_pending & ACK_TIMER:
+    if sk.state in (State.CLOSE, State.LISTEN):
+        return
+    if sk.compressed_ack:
+        sk.refresh()
+        sacks.flush_compressed(sk)
+        return
+    if not sk.ack_pending & ACK_TIMER:
         return
     sk.ack_pending &= ~ACK_TIMER
     if sk.ack_scheduled():
@@ -72,6 +80,7 @@ def delack(sk: TcpSock) -> None:
         else:
             sk.pingpong = 0
             sk.ack_ato = ATO_MIN
+        sk.refresh()
         send_ack(sk)
 
 
@@ -99,15 +108,7 @@ def loss_probe(sk: TcpSock) -> None:
             write_xmit(sk, mss, NAGLE_OFF, 2)
             sent = sk.packets_out > out
         elif sk.rtx_queue:
-            skb = sk.rtx_queue[-1]
-            waiting = small_queues.still_in_host_queue(sk, skb)
-            if not waiting and skb.pcount > 1 and len(skb.data) > (skb.pcount - 1) * mss:
-                old = skb.pcount
-                rest = fragment(sk, skb, (skb.pcount - 1) * mss, mss)
-                sk.rtx_queue.append(rest)
-                sk.packets_out += skb.pcount + rest.pcount - old
-                skb = rest
-            sent = sk.tlp_retrans = not waiting and retransmit.send_again(sk, skb, 1)
+            sent = sk.tlp_retrans = _probe_tail(sk, sk.rtx_queue[-1], mss)
         else:
             sk.pending = ""
             return
@@ -126,6 +127,14 @@ def small_queue_left(sk: TcpSock) -> None:
     write_xmit(sk, current_mss(sk), sk.nonagle)
 
 
+def _probe_tail(sk: TcpSock, skb: TxSkb, mss: int) -> bool:
+    if small_queues.still_in_host_queue(sk, skb):
+        return False
+    if skb.pcount > 1 and len(skb.data) > (skb.pcount - 1) * mss:
+        skb = fragment_sent(sk, skb, (skb.pcount - 1) * mss, mss)
+    return retransmit.send_again(sk, skb, 1)
+
+
 def model_timeout(boundary: int, base: int) -> int:
     """`tcp_model_timeout`: how long `boundary` doubling retransmissions take, ns."""
     threshold = (RTO_MAX // base).bit_length() - 1
@@ -139,6 +148,7 @@ def revert_backoff(sk: TcpSock, seq: int) -> None:
     if seq != sk.snd_una or not sk.retransmits or not sk.backoff or not sk.rtx_queue:
         return
     sk.backoff -= 1
+    sk.refresh()
     sk.rto = SEC
     if sk.srtt_us:
         rtt.set_rto(sk)
@@ -296,15 +306,12 @@ def send_probe0(sk: TcpSock) -> None:
     sk.probes_out += 1
     if sk.backoff < sk.net.sysctl.tcp_retries2:
         sk.backoff += 1
-    timeout = min(probe0_base(sk) << sk.backoff, RTO_MAX)
-    if sk.user_timeout and sk.probes_tstamp:
-        remaining = max(sk.user_timeout - (sk.whole_ticks(sk.net.now) - sk.probes_tstamp), rtt.TIMEOUT_MIN)
-        timeout = min(timeout, remaining)
-    rtt.arm_retransmit(sk, timeout, rtt.PROBE0)
+    rtt.arm_retransmit(sk, probe0_when(sk), rtt.PROBE0)
 
 
 def keepalive(sk: TcpSock) -> None:
     """`tcp_keepalive_timer`; it also ends an orphan's FIN-WAIT-2."""
+    sk.refresh()
     if sk.state is State.FIN_WAIT2 and sk.dead:
         if sk.linger2 >= 0:
             left = timewait.fin_time(sk) - TIMEWAIT_LEN

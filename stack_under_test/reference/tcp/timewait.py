@@ -127,6 +127,7 @@ def purge_write_queue(sk: TcpSock) -> None:
     for skb in sk.rtx_queue:
         skb.let_go()
     sk.rtx_queue.clear()
+    sk.sent_order.clear()
     sk.wmem_queued = 0
     sk.packets_out = 0
     sk.backoff = 0

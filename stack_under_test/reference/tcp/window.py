@@ -142,6 +142,7 @@ def init_buffer_space(sk: TcpSock) -> None:
     """`tcp_init_buffer_space`: sizes when the connection is established."""
     if not sk.userlocks & SOCK_SNDBUF_LOCK:
         expand_sndbuf(sk)
+    sk.refresh()
     sk.rcvq_time = sk.now_us
     sk.rcvq_seq = sk.copied_seq
     app_win = sk.net.sysctl.tcp_app_win
@@ -191,10 +192,9 @@ def set_clamp(sk: TcpSock, clamp: int) -> None:
 
 def space_adjust(sk: TcpSock) -> None:
     """`tcp_rcv_space_adjust`: dynamic right-sizing, as the reader takes data."""
-    if not sk.rcv_rtt_us:
-        return
+    sk.refresh()
     elapsed = sk.now_us - sk.rcvq_time
-    if elapsed < sk.rcv_rtt_us >> 3:
+    if not sk.rcv_rtt_us or elapsed < sk.rcv_rtt_us >> 3:
         return
     copied = diff(sk.copied_seq, sk.rcvq_seq) - diff(sk.rcv_nxt, sk.copied_seq)
     if copied > sk.rcvq_space:

@@ -11,7 +11,7 @@ from . import congestion, rtt, small_queues
 from .output import current_mss, send_probe, transmit
 from .segment import ACK, FIN, PSH, TxSkb
 from .seq import MASK, after, before, between
-from .sock import CA_RECOVERY, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, TcpSock
+from .sock import CA_RECOVERY, NAGLE_CORK, NAGLE_OFF, NAGLE_PUSH, RTO_MAX, TcpSock
 from .window import expand_sndbuf
 
 GSO_MAX_SEGS = 65535
@@ -40,6 +40,14 @@ def probe0_base(sk: TcpSock) -> int:
     return max(sk.rto, 200 * MSEC)
 
 
+def probe0_when(sk: TcpSock) -> int:
+    """`tcp_probe0_when`, no later than TCP_USER_TIMEOUT (`tcp_clamp_probe0_to_user_timeout`)."""
+    when = min(probe0_base(sk) << sk.backoff, RTO_MAX)
+    if not sk.user_timeout or not sk.probes_tstamp:
+        return when
+    return min(when, max(sk.user_timeout - (sk.whole_ticks(sk.net.now) - sk.probes_tstamp), rtt.TIMEOUT_MIN))
+
+
 def set_pcount(skb: TxSkb, mss: int) -> int:
     """`tcp_set_skb_tso_segs`."""
     size = len(skb.data)
@@ -50,7 +58,7 @@ def set_pcount(skb: TxSkb, mss: int) -> int:
 def tso_segs(sk: TcpSock, mss: int) -> int:
     """`tcp_tso_autosize`: about a millisecond at the pacing rate, more on short paths, at least two."""
     size = sk.pacing_rate >> 10
-    shift = (sk.rtt_min_us if sk.rtt_min_us is not None else 0xFFFF_FFFF) >> 9
+    shift = sk.rtt_min.value >> 9
     if shift < 32:
         size += sk.gso_max_size >> shift
     size = min(size, sk.gso_max_size)
@@ -106,8 +114,8 @@ def split_point(sk: TcpSock, skb: TxSkb, mss: int, max_segs: int, nonagle: int) 
     return needed
 
 
-def fragment(sk: TcpSock, skb: TxSkb, length: int, mss: int, queue_index: int = 0) -> TxSkb:
-    """`tso_fragment`, `tcp_fragment`: cut `skb` after `length` octets; FIN and PSH go with the second part."""
+def fragment(sk: TcpSock, skb: TxSkb, length: int, mss: int) -> TxSkb:
+    """`tso_fragment`: cut an unsent `skb` after `length` octets; FIN and PSH go with the second part."""
     rest = TxSkb((skb.seq + length) & MASK, skb.flags, sk.net.buffers)
     rest.end_seq = skb.end_seq
     rest.data = skb.data[length:]
@@ -125,6 +133,58 @@ def fragment(sk: TcpSock, skb: TxSkb, length: int, mss: int, queue_index: int = 
     set_pcount(skb, mss)
     set_pcount(rest, mss)
     return rest
+
+
+def fragment_sent(sk: TcpSock, skb: TxSkb, length: int, mss: int) -> TxSkb:
+    """`tcp_fragment` in the retransmission queue: the rest comes next in it and in the order of sending."""
+    old = skb.pcount
+    skb.let_go()
+    rest = fragment(sk, skb, length, mss)
+    adjust_pcount(sk, skb, old - skb.pcount - rest.pcount)
+    sk.rtx_queue.insert(sk.rtx_queue.index(skb) + 1, rest)
+    if skb in sk.sent_order:
+        order: dict[TxSkb, None] = {}
+        for sent in sk.sent_order:
+            order[sent] = None
+            if sent is skb:
+                order[rest] = None
+        sk.sent_order = order
+    return rest
+
+
+def following(sk: TcpSock, skb: TxSkb) -> TxSkb | None:
+    """`skb_rb_next`: the next in the retransmission queue."""
+    at = sk.rtx_queue.index(skb) + 1
+    return sk.rtx_queue[at] if at < len(sk.rtx_queue) else None
+
+
+def shift(into: TxSkb, skb: TxSkb, size: int) -> None:
+    """`skb_shift`: the first octets move to the buffer before, with the memory they stand in."""
+    into.let_go()
+    skb.let_go()
+    into.data += skb.data[:size]
+    into.truesize += size
+    skb.data = skb.data[size:]
+    skb.truesize -= size
+
+
+def unlink(sk: TcpSock, skb: TxSkb) -> None:
+    """`tcp_rtx_queue_unlink_and_free`."""
+    sk.rtx_queue.remove(skb)
+    sk.sent_order.pop(skb, None)
+    sk.wmem_queued -= skb.truesize
+    skb.let_go()
+
+
+def adjust_pcount(sk: TcpSock, skb: TxSkb, fewer: int) -> None:
+    """`tcp_adjust_pcount`: what is sent is cut into `fewer` segments fewer, or more; without SACK it is not known which of
+    them the duplicate ACKs stood for."""
+    sk.packets_out -= fewer
+    sk.sacked_out -= fewer if skb.sacked else 0
+    sk.retrans_out -= fewer if skb.retrans else 0
+    sk.lost_out -= fewer if skb.lost else 0
+    if not sk.sack_ok and fewer > 0:
+        sk.sacked_out -= min(sk.sacked_out, fewer)
 
 
 def grow_skb(sk: TcpSock, skb: TxSkb, amount: int) -> None:
@@ -151,7 +211,7 @@ def grow_skb(sk: TcpSock, skb: TxSkb, amount: int) -> None:
 
 def should_defer(sk: TcpSock, skb: TxSkb, max_segs: int) -> tuple[bool, bool]:
     """`tcp_tso_should_defer`: (wait for more, because of the congestion window)."""
-    if sk.ca_state >= CA_RECOVERY or sk.net.now - sk.wstamp_ns - MSEC > 0:
+    if sk.ca_state >= CA_RECOVERY or sk.clock - sk.wstamp_ns - MSEC > 0:
         return False, False
     send_win = (window_end(sk) - skb.seq) & MASK
     cong_win = (sk.cwnd - sk.packets_in_flight()) * sk.mss_cache
@@ -163,7 +223,7 @@ def should_defer(sk: TcpSock, skb: TxSkb, max_segs: int) -> tuple[bool, bool]:
         return False, False
     srtt_ns = sk.srtt_us * 125
     expected = sk.rtx_queue[0].mstamp * 1000 + srtt_ns
-    if expected - sk.net.now - min(srtt_ns >> 1, MSEC) > 0:
+    if expected - sk.clock - min(srtt_ns >> 1, MSEC) > 0:
         return False, False
     if cong_win < send_win:
         if cong_win <= len(skb.data):
@@ -177,6 +237,7 @@ def should_defer(sk: TcpSock, skb: TxSkb, max_segs: int) -> tuple[bool, bool]:
 
 def write_xmit(sk: TcpSock, mss: int, nonagle: int, push_one: int = 0) -> bool:
     """`tcp_write_xmit`: True when nothing is in flight and data waits all the same (a probe timer is due)."""
+    sk.refresh()
     sent = 0
     cwnd_limited = defer = False
     max_segs = tso_segs(sk, mss)
@@ -225,10 +286,7 @@ def _send_head(sk: TcpSock, mss: int, segs: int, quota: int, nonagle: int) -> bo
     small_queues.check(sk, skb)
     if skb.seq == skb.end_seq:
         return False
-    sk.mss_now = mss
-    error = transmit(sk, skb)
-    sk.wstamp_ns = sk.net.now
-    if error:
+    if transmit(sk, skb):
         return False
     event_new_data_sent(sk, skb)
     if len(skb.data) < skb.pcount * mss:
@@ -297,7 +355,6 @@ def write_wakeup(sk: TcpSock) -> None:
         elif not skb.pcount:
             set_pcount(skb, mss)
         skb.flags |= PSH
-        sk.mss_now = mss
         if not transmit(sk, skb):
             event_new_data_sent(sk, skb)
         return
