@@ -20,7 +20,8 @@ SURVIVING = (
     "rcv_nxt", "rcv_wup", "rcv_wnd", "rcv_ssthresh", "scaling_ratio", "tsoffset", "snd_una", "snd_nxt", "snd_up", "snd_sml",
     "snd_wnd", "snd_wl1", "max_window", "mss_cache", "advmss", "pmtu", "tcp_header_len", "lrcvtime", "lsndtime", "rcv_tstamp",
     "rcvq_space", "urg_seq", "retransmits", "timeout_rehash", "rtt_min", "ecn_ok", "ecn_seen", "ecn_queue_cwr",
-    "ecn_demand_cwr",
+    "ecn_demand_cwr", "pacing_rate", "rcv_rtt_us", "rcv_rtt_seq", "rcv_rtt_time", "rcvq_seq", "rcvq_time", "high_seq",
+    "cwnd_used", "dup_ack_counter", "compressed_ack_rcv_nxt", "wstamp_ns",
 )  # fmt: skip
 """What `tcp_disconnect` leaves as it was."""
 
