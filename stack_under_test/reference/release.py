@@ -61,6 +61,8 @@ class Release:
     """`tcp_sequence` looks at a segment's end too, so does header prediction."""
     checks_echo: bool = True
     """The end of a handshake must echo a timestamp that its SYN-ACKs had (`tcp_check_req`)."""
+    resends_urgent_alone: bool = False
+    """In urgent mode segments are sent again one by one, each with its own urgent pointer."""
     predicts_old_acks: bool = True
     """Header prediction takes segments with acknowledgements below SND.UNA."""
     old_ack_keeps_timestamp: bool = True
@@ -112,6 +114,7 @@ LINUX_6_12 = Release(
     ignores_old_paws=False,
     checks_end=False,
     checks_echo=False,
+    resends_urgent_alone=True,
     predicts_old_acks=False,
     old_ack_keeps_timestamp=False,
     clamp_moves_threshold=False,

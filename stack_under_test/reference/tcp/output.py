@@ -83,6 +83,9 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
         skb.let_go()
         skb.origin = origin
         mss = max(size, 1)
+    urgent = _urgent_pointer(sk, skb.seq)
+    if urgent:
+        marks |= URG
     at = 0
     burst = PSH if skb.pcount > 1 else 0
     while True:
@@ -90,7 +93,8 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
         flags = (skb.flags | burst if last else skb.flags & ~(FIN | PSH)) | marks
         if at:
             flags &= ~CWR
-        error = _send(sk, skb, (skb.seq + at) & MASK, ack, flags, win, opts, skb.data[at : at + mss], origin)
+        numbers = ((skb.seq + at) & MASK, ack if flags & ACK else 0, flags, win, opts, urgent)
+        error = _send(sk, skb, numbers, skb.data[at : at + mss], origin)
         if last or error:
             break
         at += mss
@@ -109,18 +113,18 @@ def transmit(sk: TcpSock, skb: TxSkb, *, rcv_nxt: int | None = None) -> int:
     return error
 
 
-def _send(
-    sk: TcpSock, skb: TxSkb, seq: int, ack: int, flags: int, win: int, opts: bytes, data: bytes, origin: Origin | None
-) -> int:
-    urgent = 0
-    if sk.snd_up != sk.snd_una and before(seq, sk.snd_up):
-        if before(sk.snd_up, (seq + 0x10000) & MASK):
-            urgent = (sk.snd_up - seq) & MASK
-            flags |= URG
-        elif after((seq + 0xFFFF) & MASK, sk.snd_nxt):
-            urgent = 0xFFFF
-            flags |= URG
-    octets = header((sk.sport, sk.dport), seq, ack if flags & ACK else 0, flags, win, opts, urgent, data, (sk.saddr, sk.daddr))
+def _urgent_pointer(sk: TcpSock, seq: int) -> int:
+    """The urgent pointer of what begins at `seq`, 0 for none; all segments of a burst have the first's."""
+    if sk.snd_up == sk.snd_una or not before(seq, sk.snd_up):
+        return 0
+    if before(sk.snd_up, (seq + 0x10000) & MASK):
+        return (sk.snd_up - seq) & MASK
+    return 0xFFFF if after((seq + 0xFFFF) & MASK, sk.snd_nxt) else 0
+
+
+def _send(sk: TcpSock, skb: TxSkb, numbers: tuple[int, int, int, int, bytes, int], data: bytes, origin: Origin | None) -> int:
+    """`numbers`: seq, ack, flags, window, options, urgent pointer."""
+    octets = header((sk.sport, sk.dport), *numbers, data, (sk.saddr, sk.daddr))
     try:
         return ip.queue_xmit(sk, octets, origin, skb)
     except ip.TooLong as too_long:

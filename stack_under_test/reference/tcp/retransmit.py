@@ -67,7 +67,7 @@ def send_again(sk: TcpSock, skb: TxSkb, segments: int) -> bool:
         if skb.seq != sk.snd_una:
             return False
         avail = mss
-    length = mss * (1 if sk.urg_mode() else segments)
+    length = mss * (1 if sk.urg_mode() and sk.net.release.resends_urgent_alone else segments)
     if length > avail:
         length = max(avail - avail % mss, 0) or avail
     if len(skb.data) > length:
