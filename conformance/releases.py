@@ -147,7 +147,7 @@ def _unlike(side: str, pair: Pair, program: Program, trace: Trace, until: int) -
     found = compare(program, trace, pair.right.run(program), pair.left.traits, pair.right.traits, policy=pair.policy)
     if isinstance(found, Divergence):
         # By chance, perhaps; only further runs can tell.
-        match _settled(pair, program):
+        match settled(pair, program):
             case Agree():
                 return None
             case Unsupported(step, of, reason):
@@ -161,8 +161,8 @@ def _unlike(side: str, pair: Pair, program: Program, trace: Trace, until: int) -
     return None
 
 
-def _settled(pair: Pair, program: Program) -> Result:
-    """The result; where chance had a part in it, that of another run."""
+def settled(pair: Pair, program: Program) -> Result:
+    """What the pair shows; where chance or a busy machine had a part in it, what it shows in another run."""
     result = pair.run(program)
     for _ in range(_ATTEMPTS - 1):
         if not isinstance(result, Late | Unsteady | Flaky):

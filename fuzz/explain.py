@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from conformance.harness.lockstep import Agree, Diverge, Flaky, Pair, Result, Unsteady
-from conformance.releases import ByChance, Explained, Unexplained, between
+from conformance.releases import ByChance, Explained, Unexplained, between, settled
 from fuzz import rewrite
 from stack_under_test.contract.abi import AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM
 from stack_under_test.contract.program import Call, Program, Step
@@ -22,7 +22,7 @@ from stack_under_test.contract.world import World
 
 _SURER = 8
 """How many further runs must show what nothing explains: chance is likelier than a kernel that is not like its release."""
-_LESS = 8
+_LESS = 32
 """How often a program is made less before it counts as unexplained."""
 
 
@@ -92,7 +92,7 @@ class Explainer:
     def _first(self, programs: Iterable[Program], fingerprint: str) -> tuple[Program, Diverge] | None:
         """The first of `programs` that shows `fingerprint`."""
         for program in programs:
-            result = self._pair.run(program)
+            result = settled(self._pair, program)
             if isinstance(result, Diverge) and result.divergence.fingerprint == fingerprint:
                 return program, result
         return None
@@ -112,6 +112,8 @@ def _less(program: Program, step: int, unmodelled: int | None) -> Iterator[Progr
     yield rewrite.without(program, {unmodelled})
     for plain in _plain(program.steps[unmodelled]):
         yield replace(program, steps=(*program.steps[:unmodelled], plain, *program.steps[unmodelled + 1 :]))
+    # What was asked for before may be what is not modelled now.
+    yield from [rewrite.without(program, {index}) for index in reversed(range(unmodelled))]
 
 
 def _plain(step: Step) -> Iterator[Step]:

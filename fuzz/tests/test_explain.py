@@ -13,8 +13,9 @@ from conformance.harness.record import Finding
 from conformance.tests.kernels import NEWER, OLDER, Alter, Posing, failing, sound
 from fuzz.explain import Explainer, Judged
 from fuzz.hunt import Hunt
+from fuzz.rewrite import without
 from fuzz.totals import Totals
-from stack_under_test.contract.abi import AF_INET, AF_INET6
+from stack_under_test.contract.abi import AF_INET, AF_INET6, TCP_NODELAY, TCP_SAVE_SYN
 from stack_under_test.contract.parser import parse_program
 from stack_under_test.contract.program import Call, Program, Step
 from stack_under_test.contract.trace import Trace
@@ -30,7 +31,7 @@ listen(r0, 1)
 getsockname(r0, &addr[16], &[16])
 setsockopt(r0, SOL_SOCKET, SO_PASSCRED, [1], 4)
 """
-AFTER_TWO = "setsockopt(r0, SOL_SOCKET, SO_PASSCRED, [1], 4)\n"
+ASKS = "setsockopt(r0, SOL_SOCKET, SO_PASSCRED, [1], 4)\n"
 SIX = "r9 = socket(AF_INET6, SOCK_STREAM, 0)\nlisten(r9, 1)\n"
 OPEN = """\
 r0 = socket(AF_INET, SOCK_STREAM, 0)
@@ -47,6 +48,15 @@ shutdown(r0, SHUT_WR)
 < tcp 40002 > port(r0) . seq peer+1 ack iss+525
 """
 )
+SAVING = """\
+r0 = socket(AF_INET, SOCK_STREAM, 0)
+setsockopt(r0, SOL_TCP, TCP_SAVE_SYN, [1], 4)
+listen(r0, 1)
+< tcp 40002 > port(r0) S seq peer+0
+< tcp 40002 > port(r0) . seq peer+1 ack iss+1
+r1 = accept(r0, NULL, NULL)
+setsockopt(r1, SOL_SOCKET, SO_PASSCRED, [1], 4)
+"""
 NAMED = ("scm_options_everywhere",)
 
 
@@ -54,24 +64,27 @@ def kernels(left: Alter = sound, right: Alter = sound) -> Pair:
     return Pair(Posing(NEWER, left), Posing(OLDER, right))
 
 
-class SixToo(Posing):
-    """A kernel that has AF_INET6 as well, which the reference does not model; `wrong` is what goes wrong then."""
+class Capable(Posing):
+    """A kernel that has AF_INET6 and TCP_SAVE_SYN as well, which the reference does not model; `wrong` is what goes wrong
+    then."""
 
     def __init__(self, release: str, wrong: Alter = sound) -> None:
         super().__init__(release)
         self._wrong = wrong
 
     def run(self, program: Program) -> Trace:
-        four = replace(program, steps=tuple([_four(step) for step in program.steps]))
-        trace = super().run(four)
-        if four == program:
+        modelled = replace(program, steps=tuple([_modelled(step) for step in program.steps]))
+        trace = super().run(modelled)
+        if modelled == program:
             return trace
-        return replace(trace, steps=tuple([self._wrong(*pair) for pair in zip(four.steps, trace.steps, strict=False)]))
+        return replace(trace, steps=tuple([self._wrong(*pair) for pair in zip(modelled.steps, trace.steps, strict=False)]))
 
 
-def _four(step: Step) -> Step:
+def _modelled(step: Step) -> Step:
     if isinstance(step, Call) and step.sys == "socket" and step.args[0] == AF_INET6:
         return replace(step, args=(AF_INET, *step.args[1:]))
+    if isinstance(step, Call) and step.sys == "setsockopt" and step.args[2] == TCP_SAVE_SYN:
+        return replace(step, args=(*step.args[:2], TCP_NODELAY, *step.args[3:]))
     return step
 
 
@@ -105,19 +118,26 @@ def test_what_precedes_it_is_not() -> None:
 
 
 def test_steps_that_are_not_modelled_are_left_out() -> None:
-    pair = Pair(SixToo(NEWER), SixToo(OLDER))
+    pair = Pair(Capable(NEWER), Capable(OLDER))
     assert judged(pair, SIX + OPTION) == Judged(NAMED, parse_program(OPTION))
     assert judged(pair, OPTION + SIX) == Judged(NAMED, parse_program(OPTION + SIX))
 
 
+def test_what_shows_later_that_it_is_not_modelled_is_left_out() -> None:
+    """The reference takes TCP_SAVE_SYN, and says that it does not model it when there is a SYN to save."""
+    saving = parse_program(SAVING)
+    plain = without(saving, {1})
+    assert judged(Pair(Capable(NEWER), Capable(OLDER)), SAVING) == Judged(NAMED, plain)
+
+
 def test_an_ordinary_socket_stands_in_for_one_that_is_not_modelled() -> None:
     six = OPTION.replace("AF_INET", "AF_INET6")
-    assert judged(Pair(SixToo(NEWER), SixToo(OLDER)), six) == Judged(NAMED, parse_program(OPTION))
+    assert judged(Pair(Capable(NEWER), Capable(OLDER)), six) == Judged(NAMED, parse_program(OPTION))
 
 
 def test_a_difference_that_an_ordinary_socket_does_not_show_is_not_explained() -> None:
     program = parse_program("r0 = socket(AF_INET6, SOCK_STREAM, 0)\nlisten(r0, 1)\n")
-    pair = Pair(SixToo(NEWER), SixToo(OLDER, failing("listen", EPERM)))
+    pair = Pair(Capable(NEWER), Capable(OLDER, failing("listen", EPERM)))
     result = Explainer(pair).judge(program, shown(pair, program))
     assert (result.fields, result.program) == ((), program)
     assert result.reason.startswith("not modelled is step 1")
@@ -183,7 +203,7 @@ def test_an_unexplained_occurrence_of_an_explained_kind_is_a_finding_of_its_own(
 
 def test_shrinking_does_not_slip_from_one_cause_into_another() -> None:
     wrong = failing("listen", EPERM)
-    heard, _, _ = hunted(kernels(wrong, wrong), OTHERWISE, "r0 = socket(AF_INET, SOCK_DGRAM, 0)\ndup(r0)\n" + AFTER_TWO)
+    heard, _, _ = hunted(kernels(wrong, wrong), OTHERWISE, "r0 = socket(AF_INET, SOCK_DGRAM, 0)\ndup(r0)\n" + ASKS)
     short = {key: found[-1].program for key, found in heard.findings.items()}
     unexplained, explained = short.values()
     assert "listen" in unexplained
