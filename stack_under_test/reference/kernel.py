@@ -186,7 +186,7 @@ class Kernel:
                     self._raise_signals(task)
                 if not isinstance(result, Blocked):
                     self._flush()
-                    self._events.append(Ended(task, result, self.rule, net.now))
+                    self._events.append(Ended(task, result, self.rule, net.elapsed))
                     self.rule = ""
             elif (expired := net.timers.pop(net.now)) is not None:
                 owner, kind = expired
@@ -208,14 +208,14 @@ class Kernel:
     def _flush(self) -> None:
         net = self.net
         if net.outbox:
-            now = net.now
+            now = net.elapsed
             self._events += [FrameOut(octets, now) for octets in net.outbox]
             net.outbox.clear()
 
     def _raise_signals(self, task: Task) -> None:
         net = self.net
         self._flush()
-        self._events += [Signalled(task.number, name, net.now) for name in net.signals]
+        self._events += [Signalled(task.number, name, net.elapsed) for name in net.signals]
         net.signals.clear()
 
 

@@ -77,6 +77,11 @@ class Net:
         self.path_mtus: dict[bytes, PathMtu] = {}
         self.ident = 0
 
+    @property
+    def elapsed(self) -> int:
+        """Since the program began, as traces count."""
+        return self.now - UPTIME
+
     def timer(self, delay: int) -> int:
         """The moment at which a kernel timer fires that is set for `delay` ns from now."""
         return wheel_expiry(self.now, delay, self.release.hz)

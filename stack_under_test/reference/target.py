@@ -133,10 +133,10 @@ class _Run:
         kernel = self.kernel
         if kernel is None:
             return StepTrace(Unsupported(self.refused))
-        started = kernel.net.now
+        started = kernel.net.elapsed
         try:
             if not isinstance(step, Advance):
-                kernel.advance(started + STEP_NS)
+                kernel.advance(kernel.net.now + STEP_NS)
             outcome = self._outcome(kernel, step)
             events = self._events(kernel, isinstance(step, Advance))
         except NotModelled as reason:
@@ -144,7 +144,7 @@ class _Run:
         except Exception:
             outcome, events = Killed("exception", traceback.format_exc()), ()
         due = kernel.next_deadline()
-        return StepTrace(outcome, events, started, kernel.net.now, None if due is None else due - kernel.net.now)
+        return StepTrace(outcome, events, started, kernel.net.elapsed, None if due is None else due - kernel.net.now)
 
     def _outcome(self, kernel: Kernel, step: Step) -> Outcome:
         if isinstance(step, Call):
