@@ -28,7 +28,6 @@ class Request:
     """`struct tcp_request_sock`: a SYN answered, no connection yet."""
 
     state = State.NEW_SYN_RECV
-    advmss = 0
 
     def __init__(self, listener: TcpSock, segment: Segment, isn: int) -> None:
         self.net: Net = listener.net
@@ -142,14 +141,18 @@ def conn_request(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
 
 def _openreq_rwin(sk: TcpSock, request: Request, mss: int) -> None:
     """`tcp_openreq_init_rwin`."""
-    mss = min(sk.user_mss, mss) if sk.user_mss else mss
+    mss = _mss_clamp(sk, mss)
     clamp = sk.window_clamp
     full = window.full_space(sk)
     if sk.userlocks & SOCK_RCVBUF_LOCK and (clamp > full or clamp == 0):
         clamp = full
-    request.advmss = mss
     taken = mss - (options.TIMESTAMP_ALIGNED if request.tstamp_ok else 0)
     request.rcv_wnd, request.window_clamp, request.rcv_wscale = window.initial(sk, taken, clamp, request.wscale_ok)
+
+
+def _mss_clamp(sk: TcpSock, mss: int) -> int:
+    """`tcp_mss_clamp`."""
+    return min(sk.user_mss, mss) if sk.user_mss else mss
 
 
 def send_synack(request: Request) -> None:
@@ -164,14 +167,15 @@ def send_synack(request: Request) -> None:
         request.ts_last = value
         ts = (value, request.ts_recent)
     wscale = request.rcv_wscale if request.wscale_ok else None
-    opts = options.opening(request.advmss, wscale, request.sack_ok, ts)
-    flags = SYN | ACK | (ECE if request.ecn_ok else 0)
     local, port, peer, peer_port = request.key
+    route = route_output(net, peer, local, request.bound_dev_if)
+    opts = options.opening(_mss_clamp(request.listener, advmss(net, route)), wscale, request.sack_ok, ts)
+    flags = SYN | ACK | (ECE if request.ecn_ok else 0)
     octets = header(
         (port, peer_port), request.snt_isn, request.rcv_nxt, flags, min(request.rcv_wnd, 65535), opts, ends=(local, peer)
     )
     request.snt_synack_us = request.snt_synack_us or net.now // 1000
-    request_xmit(request.listener, (local, peer), request.bound_dev_if, octets, request.header_options)
+    request_xmit(request.listener, route, octets, request.header_options)
 
 
 def check_req(request: Request, segment: Segment) -> TcpSock | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...contract import abi
 from ..inet import output as ip
 from ..inet.header_options import HeaderOptions
-from ..inet.routing import Route, dst_mtu, route_output
+from ..inet.routing import Route, dst_mtu
 from ..net import Net
 from .sock import TcpSock
 
@@ -28,11 +28,8 @@ def advmss(net: Net, route: Route | None) -> int:
     return min(max(size - 40, MIN_ADVMSS), 65535 - 40)
 
 
-def request_xmit(sk: TcpSock, ends: tuple[bytes, bytes], device: int, segment: bytes, options: HeaderOptions | None) -> None:
-    """`ip_build_and_send_pkt`: a listener's SYN-ACK over the request's device, with the listener's TTL, TOS and path MTU
-    discovery.  Raises Fail."""
-    local, peer = ends
-    route = route_output(sk.net, peer, local, device)
+def request_xmit(sk: TcpSock, route: Route, segment: bytes, options: HeaderOptions | None) -> None:
+    """`ip_build_and_send_pkt`: a listener's SYN-ACK, with the listener's TTL, TOS and path MTU discovery."""
     ttl = sk.uc_ttl if sk.uc_ttl >= 0 else sk.net.sysctl.ip_default_ttl
     taken = len(options.data) if options is not None else 0
     df = len(segment) + 20 + taken <= IPV4_MIN_MTU or sk.pmtudisc in (abi.IP_PMTUDISC_DO, abi.IP_PMTUDISC_WANT)
