@@ -261,6 +261,7 @@ def _repair(sk: TcpSock, number: int) -> None:
     sk.reuse = 0
     if number == 0 and sk.state is State.ESTABLISHED:
         sk.snd_wl1 = (sk.rcv_nxt - 1) & 0xFFFF_FFFF
+        sk.refresh()
         send_probe(sk, False)
 
 

@@ -123,6 +123,7 @@ def small_queue_left(sk: TcpSock) -> None:
     if sk.state not in _SENDING:
         return
     if sk.lost_out > sk.retrans_out and sk.cwnd > sk.packets_in_flight():
+        sk.refresh()
         retransmit.retransmit_queue(sk)
     write_xmit(sk, current_mss(sk), sk.nonagle)
 
