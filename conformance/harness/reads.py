@@ -14,6 +14,7 @@ from stack_under_test.contract.world import STACK_IP
 from .rules import ICMP_TIMES, zeroed
 
 _ICMP = 1
+_NOP, _TIMESTAMPS = 1, 8
 _HEADER = 8
 _ECHOES = frozenset({0, 8})
 _ERRORS = frozenset({3, 4, 5, 11, 12})
@@ -31,8 +32,19 @@ def _holds_data(path: str) -> bool:
 
 
 def tcp_header(octets: bytes) -> bytes:
-    """Without the stack's port, its sequence number and the checksum over them: a header that it sent."""
-    return zeroed(octets, ((0, 2), (4, 8), (16, 18)))
+    """Without the stack's port, its sequence number, its timestamp and the checksum over them: a header that it sent."""
+    stamp = _timestamp_value(octets)
+    return zeroed(octets, ((0, 2), (4, 8), (16, 18), *(() if stamp is None else ((stamp, stamp + 4),))))
+
+
+def _timestamp_value(octets: bytes) -> int | None:
+    """Where TSval stands (RFC 7323, 3.2), if it does."""
+    at, end = 20, (octets[12] >> 4) * 4 if len(octets) > 12 else 0
+    while at + 1 < min(end, len(octets)) and octets[at]:
+        if octets[at] == _TIMESTAMPS:
+            return at + 2
+        at += 1 if octets[at] == _NOP else max(2, octets[at + 1])
+    return None
 
 
 def ipv4_packet(octets: bytes, idents: set[int]) -> bytes:

@@ -71,8 +71,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "the stack takes the option for data, and the number in it was its own",
         ),
         "quoted-numbers": Rule(
-            "source port, sequence number and checksum of a TCP header read from the error queue",
-            "zeroed: octets 0, 1, 4 to 7, 16 and 17 of what the call read",
+            "source port, sequence number, timestamp and checksum of a TCP header read from the error queue",
+            "zeroed: octets 0, 1, 4 to 7, 16 and 17 of what the call read, and TSval",
             "the header is the stack's own segment, quoted back; the numbers were its choice",
         ),
         "quoted": Rule(

@@ -1,15 +1,17 @@
-"""What a raw socket reads of the stack's own packets."""
+"""What a raw socket, or an error queue, gives to read of the stack's own packets."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conformance.harness.normalise import View, normalise
-from conformance.harness.reads import ipv4_packet
+from conformance.harness.reads import ipv4_packet, tcp_header
 from conformance.harness.tests import builders as b
 from stack_under_test.contract.trace import Trace
 from stack_under_test.contract.world import PEER_IP, STACK_IP
-from stack_under_test.wire import icmp
+from stack_under_test.wire import icmp, tcp, tcp_options
 
 LOOPBACK = b"\x7f\0\0\1"
 
@@ -65,3 +67,22 @@ ODD = (b"", b"E", b"E" * 9, packet(b"", b"12"), packet(b"\3", b"12"), b"\x4f" + 
 @pytest.mark.parametrize("octets", ODD)
 def test_whatever_is_read_keeps_its_length(octets: bytes) -> None:
     assert len(ipv4_packet(octets, set())) == len(octets)
+
+
+@pytest.mark.parametrize("options", [(), (tcp_options.Mss(1460), tcp_options.SackPermitted())])
+@pytest.mark.parametrize("cut", [60, 38, 20, 13])
+def test_what_a_stack_chose_in_a_header_quoted_back_is_not_compared(options: tuple[tcp_options.Option, ...], cut: int) -> None:
+    """Its port, its sequence number, its timestamp; the peer's stay."""
+
+    def sent(sport: int, seq: int, ts: int, echo: int) -> bytes:
+        stamp = tcp_options.Timestamps(ts, echo)
+        return tcp.write(tcp.Tcp(sport, 7, seq, 0, 2, 100, (*options, stamp)), STACK_IP, PEER_IP)[:cut]
+
+    assert tcp_header(sent(40000, 1, 2, 3)) == tcp_header(sent(40001, 5, 0xFFFF_FFFF, 3))
+    if cut == 60:
+        assert tcp_header(sent(40000, 1, 2, 3)) != tcp_header(sent(40000, 1, 2, 4))
+
+
+@given(st.binary(max_size=80))
+def test_any_octets_may_be_quoted(octets: bytes) -> None:
+    assert len(tcp_header(octets)) == len(octets)
