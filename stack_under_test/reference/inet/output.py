@@ -96,14 +96,21 @@ def queue_xmit(sk: Sock, segment: bytes, origin: object = None, part: object = N
 
 
 def unicast_reply(
-    net: Net, saddr: bytes, daddr: bytes, segment: bytes, tos: int = 0, ttl: int = 0, options: HeaderOptions | None = None
+    net: Net,
+    saddr: bytes,
+    daddr: bytes,
+    segment: bytes,
+    tos: int = 0,
+    ttl: int = 0,
+    options: HeaderOptions | None = None,
+    oif: int = 0,
 ) -> None:
     """`ip_send_unicast_reply`: answer a packet no socket stands for (TCP's RST, the ACKs of SYN-RECV and TIME-WAIT).
 
     `options` are the answer's, already echoed (`header_options.echo`). Nothing is sent where there is no route.
     """
     try:
-        route = route_output(net, daddr, saddr)
+        route = route_output(net, daddr, saddr, oif)
     except Fail:
         return
     data = b"" if options is None else build(options, route.source, net.now // MSEC)

@@ -45,7 +45,7 @@ def receive(sk: TcpSock, segment: Segment) -> None:
 def _deliver(sk: TcpSock, segment: Segment) -> None:
     """`tcp_v4_do_rcv`."""
     if steps.process(sk, segment):
-        reply.reset(sk.net, segment)
+        reply.reset(sk.net, segment, sk.bound_dev_if)
 
 
 class Backlog:

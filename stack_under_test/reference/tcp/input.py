@@ -66,7 +66,7 @@ def _to_request(request: listen.Request, segment: Segment) -> None:
         if prior is State.SYN_RECV and child.state is not prior:
             listener.data_ready()
         if wants_reset:
-            reply.reset(listener.net, segment)
+            reply.reset(listener.net, segment, child.bound_dev_if)
 
 
 def _to_listener(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
@@ -74,7 +74,7 @@ def _to_listener(sk: TcpSock, segment: Segment, isn: int = 0) -> None:
     if sk.min_ttl and segment.ttl < sk.min_ttl:
         return
     if segment.flags & ACK:
-        reply.reset(sk.net, segment)
+        reply.reset(sk.net, segment, sk.bound_dev_if)
     elif segment.flags & SYN and not segment.flags & (RST | FIN):
         listen.conn_request(sk, segment, isn)
 
@@ -92,7 +92,7 @@ def _to_timewait(net: Net, left: TimeWait, segment: Segment) -> None:
         win = left.rcv_wnd >> left.rcv_wscale
         stamps = (timewait.tsval(left), left.ts_recent)
         kept = answer is Answer.ACK and net.release.timewait_keeps_ecn
-        reply.ack(net, segment, left.snd_nxt, left.rcv_nxt, win, stamps, left.tos if kept else left.tos & ~3)
+        reply.ack(net, segment, left.snd_nxt, left.rcv_nxt, win, stamps, left.tos if kept else left.tos & ~3, left.bound_dev_if)
     elif answer is Answer.RST:
-        reply.reset(net, segment)
+        reply.reset(net, segment, left.bound_dev_if)
         left.kill()

@@ -206,7 +206,7 @@ def check_req(request: Request, segment: Segment) -> TcpSock | None:
         return None
     if flg & (RST | SYN):
         if not flg & RST:
-            reply.reset(request.net, segment)
+            reply.reset(request.net, segment, sk.bound_dev_if)
         request.drop()
         return None
     if not flg & ACK:
@@ -244,7 +244,7 @@ def _complete(sk: TcpSock, request: Request, segment: Segment, found: options.Re
         if not net.sysctl.tcp_abort_on_overflow:
             request.acked = True
             return None
-        reply.reset(net, segment)
+        reply.reset(net, segment, sk.bound_dev_if)
         request.drop()
         return None
     child = create_child(sk, request, segment)

@@ -17,28 +17,31 @@ if TYPE_CHECKING:
 ECN_MASK = 3
 
 
-def reset(net: Net, segment: Segment) -> None:
-    """`tcp_v4_send_reset` (RFC 9293 3.5.2 group 1)."""
+def reset(net: Net, segment: Segment, device: int = 0) -> None:
+    """`tcp_v4_send_reset` (RFC 9293 3.5.2 group 1); over `device` when a socket that is bound to it has refused."""
     if segment.flags & RST:
         return
     if segment.flags & ACK:
         seq, ack, flags = segment.ack, 0, RST
     else:
         seq, ack, flags = 0, segment.end_seq, RST | ACK
-    _send(net, segment, seq, ack, flags, 0, b"", segment.tos & ~ECN_MASK)
+    _send(net, segment, (seq, ack, flags, 0, b""), segment.tos & ~ECN_MASK, device)
 
 
-def ack(net: Net, segment: Segment, seq: int, ack_seq: int, window: int, ts: tuple[int, int], tos: int) -> None:
+def ack(
+    net: Net, segment: Segment, seq: int, ack_seq: int, window: int, ts: tuple[int, int], tos: int, device: int = 0
+) -> None:
     """`tcp_v4_send_ack`; `ts` is (value, echo), left out when there is nothing to echo."""
     opts = options.timestamps(*ts) if ts[1] else b""
-    _send(net, segment, seq & MASK, ack_seq & MASK, ACK, window, opts, tos)
+    _send(net, segment, (seq & MASK, ack_seq & MASK, ACK, window & 0xFFFF, opts), tos, device)
 
 
-def _send(net: Net, segment: Segment, seq: int, ack_seq: int, flags: int, window: int, opts: bytes, tos: int) -> None:
+def _send(net: Net, segment: Segment, numbers: tuple[int, int, int, int, bytes], tos: int, device: int) -> None:
+    """`numbers`: seq, ack, flags, window, options."""
     ends = (segment.daddr, segment.saddr)
-    octets = header((segment.dport, segment.sport), seq, ack_seq, flags, window & 0xFFFF, opts, ends=ends)
+    octets = header((segment.dport, segment.sport), *numbers, ends=ends)
     try:
         answer = echo(segment.ip_options)
     except ValueError:
         return
-    unicast_reply(net, segment.daddr, segment.saddr, octets, tos, options=answer)
+    unicast_reply(net, segment.daddr, segment.saddr, octets, tos, options=answer, oif=device)
