@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stack_under_test.contract.world import PEER_MAC, STACK_MAC, World
+from stack_under_test.wire import ethernet
 
 _ETHERNET_HEADER = 14
-_ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
+_ETHERTYPES = {4: ethernet.IPV4.to_bytes(2, "big"), 6: ethernet.IPV6.to_bytes(2, "big")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,12 @@ class Neighbours:
         """`__neigh_lookup` without creating."""
         return self._table.get(address)
 
+    def _lookup_or_create(self, address: bytes) -> Neighbour:
+        entry = self._table.get(address)
+        if entry is None:
+            entry = self._table[address] = Neighbour(self, address)
+        return entry
+
     # --- sending
 
     def output(self, packet: Outgoing, confirm: bool = False) -> None:
@@ -116,9 +122,7 @@ class Neighbours:
             mac = ethernet.multicast(address) if kind is Kind.MULTICAST else BROADCAST
             self._net.emit(ethernet.frame(mac, STACK_MAC, IPV4, packet.octets))
             return
-        entry = self._table.get(address)
-        if entry is None:
-            entry = self._table[address] = Neighbour(self, address)
+        entry = self._lookup_or_create(address)
         if confirm:
             self.confirm(entry)
         if entry.state in CONNECTED and entry.header_cached:
@@ -133,17 +137,15 @@ class Neighbours:
             _certain(entry)
             entry.confirmed = self.tick()
 
-    def _resolve_output(self, entry: Neighbour, packet: Outgoing) -> bool:
-        """`neigh_resolve_output`: False when the packet has to wait."""
+    def _resolve_output(self, entry: Neighbour, packet: Outgoing) -> None:
+        """`neigh_resolve_output`: out, or into the queue."""
         _certain(entry)
         entry.used = self.tick()
         if entry.state not in VALID or entry.state is Nud.STALE:
             self._event_send(entry, packet)
-        if entry.state is Nud.INCOMPLETE:
-            return False
-        entry.header_cached = True
-        self._emit(entry, packet.octets)
-        return True
+        if entry.state is not Nud.INCOMPLETE:
+            entry.header_cached = True
+            self._emit(entry, packet.octets)
 
     def _event_send(self, entry: Neighbour, packet: Outgoing) -> None:
         """`__neigh_event_send`: something is to be sent to a neighbour that is not known, or not surely."""
@@ -181,10 +183,7 @@ class Neighbours:
         """`neigh_event_ns`: somebody has asked for us, and said who it is."""
         if address_type(address) is Kind.BROADCAST:
             return
-        entry = self._table.get(address)
-        if entry is None:
-            entry = self._table[address] = Neighbour(self, address)
-        self.update(entry, mac, override=True)
+        self.update(self._lookup_or_create(address), mac, override=True)
 
     def locked(self, entry: Neighbour) -> bool:
         """Whether it was learnt so lately that another address is not believed (`locktime`)."""
@@ -303,11 +302,10 @@ def _certain(entry: Neighbour) -> None:
 
 def _about(net: Net, octets: bytes) -> Packet | None:
     """`ipv4_send_dest_unreach`: a packet of ours as one to send an error about."""
-    offset = (octets[0] & 15) * 4
-    packet = Packet(octets, offset, octets[12:16], octets[16:20], octets[9], octets[1], octets[8], TUN, Kind.UNICAST)
-    if offset > 20:
+    packet = Packet.of_own(octets, TUN, Kind.UNICAST)
+    if packet.offset > 20:
         try:
-            packet.options = compile_received(octets[20:offset], STACK_IP, net.now // MSEC)
+            packet.options = compile_received(octets[20 : packet.offset], STACK_IP, net.now // MSEC)
         except Malformed:
             return None
     return packet

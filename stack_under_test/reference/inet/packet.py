@@ -82,6 +82,11 @@ class Packet:
         self.fragment_size = 0
         """Largest fragment it was put together from (`frag_max_size`); 0: it came whole."""
 
+    @classmethod
+    def of_own(cls, octets: bytes, device: Device, kind: Kind) -> Packet:
+        """A packet that this host sends, as one to send an ICMP error about."""
+        return cls(octets, (octets[0] & 15) * 4, octets[12:16], octets[16:20], octets[9], octets[1], octets[8], device, kind)
+
     def cost(self, buffers: Buffers) -> int:
         """`skb->truesize`."""
         if not self.truesize:

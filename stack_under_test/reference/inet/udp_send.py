@@ -347,9 +347,7 @@ def _send(sk: UdpSock, pending: Pending, flow: Flow, data: bytes) -> None:
             confirm=pending.confirm,
         )
     except output.TooLong as too_long:
-        octets = too_long.octets
-        offset = (octets[0] & 15) * 4
         kind = route.kind if route.kind in (Kind.BROADCAST, Kind.MULTICAST) else Kind.UNICAST
-        about = Packet(octets, offset, route.source, route.destination, PROTOCOL, octets[1], ttl, route.device, kind)
+        about = Packet.of_own(too_long.octets, route.device, kind)
         icmp_send.send(net, about, 3, 4, too_long.mtu)
         raise

@@ -133,10 +133,8 @@ def _send(sk: TcpSock, skb: TxSkb, numbers: tuple[int, int, int, int, bytes, int
 
 def _too_long(sk: TcpSock, too_long: ip.TooLong) -> int:
     """`ip_fragment`: the path has become narrower than the segments; the socket hears of it as from a router, by ICMP."""
-    octets, route = too_long.octets, sk.route
-    assert route is not None
-    offset = (octets[0] & 15) * 4
-    about = Packet(octets, offset, sk.saddr, sk.daddr, 6, octets[1], octets[8], route.device, route.kind)
+    assert sk.route is not None
+    about = Packet.of_own(too_long.octets, sk.route.device, sk.route.kind)
     icmp_send.send(sk.net, about, 3, 4, too_long.mtu)
     return too_long.errno
 
